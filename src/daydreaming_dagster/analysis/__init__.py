@@ -1,0 +1,1 @@
+"""Tables to tables, and pictures of them. Reads and writes no files."""

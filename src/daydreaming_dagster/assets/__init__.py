@@ -1,0 +1,1 @@
+"""Dagster assets, one file per group."""

@@ -1,0 +1,53 @@
+"""Concept combinations: which concepts go together into one draft prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from daydreaming_dagster.domain.catalogue import Concept, DescriptionLevel
+from daydreaming_dagster.domain.errors import ConfigurationError
+from daydreaming_dagster.domain.ids import compute_combo_id
+
+
+@dataclass(frozen=True, slots=True)
+class Combination:
+    """A set of concepts at one description level; `concept_ids` keep the order in which the prompt shows them."""
+
+    combo_id: str
+    concept_ids: tuple[str, ...]
+    description_level: DescriptionLevel
+    k_max: int
+
+
+def build_combination(concept_ids: Sequence[str], description_level: DescriptionLevel, k_max: int) -> Combination:
+    """The combination of exactly these concepts."""
+    return Combination(
+        combo_id=compute_combo_id(concept_ids, description_level, k_max),
+        concept_ids=tuple(concept_ids),
+        description_level=description_level,
+        k_max=k_max,
+    )
+
+
+def build_all_combinations(
+    concepts: Sequence[Concept], description_level: DescriptionLevel, k_max: int
+) -> list[Combination]:
+    """All C(n, k_max) combinations of the given concepts, in the order of the concepts.
+
+    Raises:
+        ConfigurationError: fewer concepts than k_max, or k_max below 1.
+    """
+    if k_max < 1:
+        raise ConfigurationError(
+            f"k_max is {k_max}, but a combination needs at least one concept.",
+            fix="Set k_max (DD_K_MAX or --k-max) to 1 or more.",
+        )
+    if len(concepts) < k_max:
+        raise ConfigurationError(
+            f"{len(concepts)} active concepts cannot make combinations of k_max = {k_max}.",
+            fix="Set more concepts active in 1_raw/concepts_metadata.csv, or lower k_max (DD_K_MAX or --k-max).",
+        )
+    ids = [concept.concept_id for concept in concepts]
+    return [build_combination(chosen, description_level, k_max) for chosen in combinations(ids, k_max)]

@@ -1,0 +1,1 @@
+"""Experiments as a whole: what was active, and under which name."""

@@ -1,0 +1,52 @@
+"""Every environment variable, once. `.env.example` lists them for people.
+
+Order of precedence for experiment settings: Dagster run config, then CLI options, then these variables, then the
+defaults here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from daydreaming_dagster.domain.catalogue import DescriptionLevel
+from daydreaming_dagster.domain.experiment_config import ExperimentConfig, StageConfig
+from daydreaming_dagster.domain.stages import Stage
+
+
+class Settings(BaseSettings):
+    """The environment of one process. Keys of model providers are not here: each endpoint names its own variable."""
+
+    model_config = SettingsConfigDict(env_prefix="DD_", env_file=".env", extra="ignore", frozen=True)
+
+    data_root: Path = Field(default=Path("data"), validation_alias="DAYDREAMING_DATA_ROOT")
+    templates_root: Path | None = Field(default=None, validation_alias="GEN_TEMPLATES_ROOT")
+    cohort: str | None = None
+    k_max: int = 2
+    description_level: DescriptionLevel = "paragraph"
+    draft_max_tokens: int = 4096
+    essay_max_tokens: int = 8192
+    evaluation_max_tokens: int = 4096
+    draft_temperature: float = 0.9
+    essay_temperature: float = 0.7
+    evaluation_temperature: float = 0.1
+    draft_min_lines: int = 3
+    essay_min_lines: int = 1
+    evaluation_min_lines: int = 1
+
+    def experiment_config(self) -> ExperimentConfig:
+        """What the environment says about the experiment."""
+        return ExperimentConfig(
+            k_max=self.k_max,
+            description_level=self.description_level,
+            stages={
+                stage: StageConfig(
+                    max_tokens=getattr(self, f"{stage}_max_tokens"),
+                    temperature=getattr(self, f"{stage}_temperature"),
+                    min_lines=getattr(self, f"{stage}_min_lines"),
+                )
+                for stage in Stage
+            },
+        )

@@ -1,0 +1,1 @@
+"""Holds `draft_parsers.py`, whose path users know; nothing else lives here."""
