@@ -1,0 +1,150 @@
+"""Whole-or-nothing file writes, and the sentence a user reads when the disk refuses one.
+
+A file appears under its name complete or not at all: the text goes into a temporary file of the same folder, which is
+then renamed. `durable=True` also waits for the disk; the engine's bulk path gets durability from its journal instead.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from daydreaming_dagster.domain.errors import StoreError
+
+_counter = itertools.count()
+_TEMPORARY_SUFFIX = ".tmp"
+
+
+def write_bytes(path: Path, content: bytes, *, durable: bool = False) -> None:
+    """Writes a whole file; the folder is made when it is missing.
+
+    Raises:
+        StoreError: the disk is full, the folder cannot be written, or the like.
+    """
+    temporary = f"{path.parent}/.{path.name}.{os.getpid()}.{next(_counter)}{_TEMPORARY_SUFFIX}"
+    with explain_os_errors(path):
+        try:
+            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        try:
+            try:
+                write_all(handle, content)
+                if durable:
+                    os.fsync(handle)
+            finally:
+                os.close(handle)
+            os.replace(temporary, path)  # noqa: PTH105 - str is twice as fast as Path here, and this is a hot path
+        except OSError:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        if durable:
+            sync_folder(path.parent)
+
+
+def write_text(path: Path, text: str, *, durable: bool = False) -> None:
+    """Writes a whole UTF-8 file. Lone surrogates, which no encoding holds, become question marks."""
+    write_bytes(path, text.encode("utf-8", errors="replace"), durable=durable)
+
+
+def write_json(path: Path, value: Any, *, durable: bool = False) -> None:
+    """Writes a value as indented JSON."""
+    write_bytes(path, dump_json(value), durable=durable)
+
+
+def dump_json(value: Any) -> bytes:
+    """Indented JSON with a final newline, as it stands in every metadata file."""
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE, default=str)
+
+
+def read_text(path: Path) -> str:
+    """Text of a UTF-8 file.
+
+    Raises:
+        StoreError: missing, unreadable, or not UTF-8.
+    """
+    with explain_os_errors(path):
+        content = path.read_bytes()
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise StoreError(
+            f"{path} is not UTF-8 text (byte {error.start}).", fix="Restore the file, or delete it and make it anew."
+        ) from error
+
+
+def find_text(path: Path) -> str | None:
+    """Text of a UTF-8 file; None when there is no such file."""
+    try:
+        return read_text(path)
+    except StoreError as error:
+        if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
+            return None
+        raise
+
+
+def find_json(path: Path) -> dict[str, Any] | None:
+    """The object in a JSON file; None when there is no such file.
+
+    Raises:
+        StoreError: the file is there but holds no JSON object.
+    """
+    text = find_text(path)
+    if text is None:
+        return None
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise StoreError(
+            f"{path} is not valid JSON ({error}).", fix="Restore the file, or delete it and make it anew."
+        ) from error
+    if not isinstance(value, dict):
+        raise StoreError(f"{path} holds no JSON object.", fix="Restore the file, or delete it and make it anew.")
+    return value
+
+
+def write_all(handle: int, content: bytes) -> None:
+    """Writes all bytes to a file descriptor; one `write` may take only part of them."""
+    view = memoryview(content)
+    while view:
+        view = view[os.write(handle, view) :]
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes renames and new names in a folder durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def explain_os_errors(path: Path) -> Iterator[None]:
+    """Turns an `OSError` into a `StoreError` that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"{path}: {(error.strerror or str(error)).lower()}.", fix=_FIXES.get(error.errno or 0, _FIX_ANY)
+        ) from error
+
+
+_FIX_ANY = "Check the path and the disk with `daydreaming doctor`, then run the command again; nothing was lost."
+_FIXES = {
+    errno.ENOSPC: "Free some disk space (df -h), then run the command again; what is stored so far is kept.",
+    errno.EDQUOT: "Your disk quota is used up; free some space, then run the command again; what is stored is kept.",
+    errno.EACCES: "Give yourself permission to the folder (ls -ld; chown or chmod), then run the command again.",
+    errno.EPERM: "Give yourself permission to the folder (ls -ld; chown or chmod), then run the command again.",
+    errno.EROFS: "The disk is mounted read-only; set DAYDREAMING_DATA_ROOT to a folder that can be written.",
+    errno.ENOENT: "Make it with the command that writes it, or check DAYDREAMING_DATA_ROOT and the working directory.",
+    errno.EMFILE: "Raise the limit of open files (ulimit -n 4096), then run the command again.",
+}

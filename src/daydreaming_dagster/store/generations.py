@@ -1,0 +1,288 @@
+"""The generations under `gens/<stage>/<gen_id>/`: the only code that reads or writes those folders.
+
+| File | Written | Meaning |
+|---|---|---|
+| `metadata.json` | once | what was asked for |
+| `prompt.txt` | always anew | what is (to be) sent |
+| `raw.txt` | once per response; an older one moves to `versions/` | what came back |
+| `raw_metadata.json` | with each response or failed call | how it came back; `failure` is null when it is usable |
+| `parsed.txt`, `parsed_metadata.json` | only after success | what the next stage reads |
+
+A `parsed.txt` that does not follow from `raw.txt` never stays behind: it is removed before `raw.txt` changes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from daydreaming_dagster.domain.errors import MissingParentError, StoreError
+from daydreaming_dagster.domain.membership import Member
+from daydreaming_dagster.domain.stages import Stage
+from daydreaming_dagster.store import files
+from daydreaming_dagster.store.paths import (
+    METADATA,
+    PARSED,
+    PARSED_METADATA,
+    PROMPT,
+    RAW,
+    RAW_METADATA,
+    VERSIONS,
+    DataPaths,
+)
+
+_OLDER_TEMPLATE_KEYS = ("draft_template", "essay_template", "evaluation_template")
+_SAFE_GEN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationMetadata:
+    """What was asked for; `metadata.json`.
+
+    Attributes:
+        origin_cohort_id: the cohort that made it first.
+        replicate: counts from 1.
+        experiment_id: name given with `--tag experiment_id=…`; None when there was none.
+    """
+
+    stage: Stage
+    gen_id: str
+    origin_cohort_id: str
+    mode: str
+    template_id: str
+    combo_id: str
+    parent_gen_id: str
+    llm_model_id: str
+    replicate: int
+    experiment_id: str | None = None
+
+    @classmethod
+    def of_member(cls, member: Member, experiment_id: str | None = None) -> GenerationMetadata:
+        """The metadata of a generation that this cohort row makes."""
+        return cls(
+            stage=member.stage,
+            gen_id=member.gen_id,
+            origin_cohort_id=member.cohort_id,
+            mode=member.mode,
+            template_id=member.template_id,
+            combo_id=member.combo_id,
+            parent_gen_id=member.parent_gen_id,
+            llm_model_id=member.llm_model_id,
+            replicate=member.replicate,
+            experiment_id=experiment_id,
+        )
+
+    @classmethod
+    def of_json(cls, value: Mapping[str, Any], stage: Stage, gen_id: str) -> GenerationMetadata:
+        """Reads today's and older keys; place and name of the folder win over what the file says."""
+
+        def text(*keys: str) -> str:
+            return next((str(value[key]) for key in keys if value.get(key) not in (None, "")), "")
+
+        replicate = text("replicate")
+        return cls(
+            stage=stage,
+            gen_id=gen_id,
+            origin_cohort_id=text("origin_cohort_id", "cohort_id"),
+            mode=text("mode"),
+            template_id=text("template_id", *_OLDER_TEMPLATE_KEYS),
+            combo_id=text("combo_id"),
+            parent_gen_id=text("parent_gen_id"),
+            llm_model_id=text("llm_model_id"),
+            replicate=int(replicate) if replicate.isdigit() else 1,
+            experiment_id=text("experiment_id") or None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseVersion:
+    """An earlier response of a generation; `number` counts from 1."""
+
+    number: int
+    text_path: Path
+    metadata_path: Path
+
+
+class GenerationStore:
+    """Reads and writes generations below one data root."""
+
+    def __init__(self, paths: DataPaths) -> None:
+        self.paths = paths
+
+    # Reading ------------------------------------------------------------------------------------------------------
+    def folder(self, stage: Stage, gen_id: str) -> Path:
+        """Folder of a generation.
+
+        Raises:
+            StoreError: the id could not be a folder name, so it cannot be a gen_id either.
+        """
+        if not _SAFE_GEN_ID.fullmatch(gen_id):
+            raise StoreError(
+                f"'{gen_id}' is no gen_id.", fix="List the ids of the current cohort with `daydreaming status --ids`."
+            )
+        return self.paths.generation(stage, gen_id)
+
+    def iter_gen_ids(self, stage: Stage) -> Iterator[str]:
+        """Ids of all stored generations of a stage, in no order."""
+        try:
+            with os.scandir(self.paths.stage(stage)) as entries:
+                for entry in entries:
+                    if entry.is_dir() and _SAFE_GEN_ID.fullmatch(entry.name):
+                        yield entry.name
+        except FileNotFoundError:
+            return
+
+    def iter_metadata(self, stage: Stage) -> Iterator[GenerationMetadata]:
+        """Metadata of all stored generations of a stage that have one, in no order."""
+        for gen_id in self.iter_gen_ids(stage):
+            metadata = self.find_metadata(stage, gen_id)
+            if metadata is not None:
+                yield metadata
+
+    def find_metadata(self, stage: Stage, gen_id: str) -> GenerationMetadata | None:
+        """What was asked for; None when there is no such generation."""
+        value = files.find_json(self.folder(stage, gen_id) / METADATA)
+        return None if value is None else GenerationMetadata.of_json(value, stage, gen_id)
+
+    def find_prompt(self, stage: Stage, gen_id: str) -> str | None:
+        """The prompt last rendered."""
+        return files.find_text(self.folder(stage, gen_id) / PROMPT)
+
+    def find_raw(self, stage: Stage, gen_id: str) -> str | None:
+        """The stored response, usable or not."""
+        return files.find_text(self.folder(stage, gen_id) / RAW)
+
+    def find_raw_metadata(self, stage: Stage, gen_id: str) -> dict[str, Any] | None:
+        """How the response came, or why none did."""
+        return files.find_json(self.folder(stage, gen_id) / RAW_METADATA)
+
+    def find_parsed(self, stage: Stage, gen_id: str) -> str | None:
+        """What the next stage reads; None unless the response was usable and could be parsed."""
+        return files.find_text(self.folder(stage, gen_id) / PARSED)
+
+    def find_parsed_metadata(self, stage: Stage, gen_id: str) -> dict[str, Any] | None:
+        """Which parser made the parsed text, and from which response."""
+        return files.find_json(self.folder(stage, gen_id) / PARSED_METADATA)
+
+    def require_parent_text(self, stage: Stage, gen_id: str, parent_gen_id: str) -> str:
+        """Parsed text of the generation that this one is made from.
+
+        Raises:
+            MissingParentError: it is not there yet.
+        """
+        parent = stage.parent
+        if parent is None:
+            raise ValueError("drafts have no parent")
+        text = self.find_parsed(parent, parent_gen_id)
+        if text is None:
+            raise MissingParentError(
+                stage=stage,
+                gen_id=gen_id,
+                parent_stage=parent,
+                parent_gen_id=parent_gen_id,
+                expected=self.folder(parent, parent_gen_id) / PARSED,
+            )
+        return text
+
+    def versions(self, stage: Stage, gen_id: str) -> list[ResponseVersion]:
+        """Earlier responses, oldest first."""
+        return _list_versions(self.folder(stage, gen_id) / VERSIONS, gen_id)
+
+    # Writing ------------------------------------------------------------------------------------------------------
+    def write_metadata(self, metadata: GenerationMetadata, *, durable: bool = False) -> None:
+        """Writes `metadata.json` unless it is there: a re-used generation keeps its first cohort."""
+        path = self.folder(metadata.stage, metadata.gen_id) / METADATA
+        if path.exists():
+            return
+        value = {key: item for key, item in asdict(metadata).items() if item is not None}
+        files.write_json(path, value, durable=durable)
+
+    def write_prompt(self, stage: Stage, gen_id: str, prompt: str, *, durable: bool = False) -> None:
+        """Writes the prompt, over an older one."""
+        files.write_text(self.folder(stage, gen_id) / PROMPT, prompt, durable=durable)
+
+    def write_response(
+        self, stage: Stage, gen_id: str, text: str | None, raw_metadata: Mapping[str, Any], *, durable: bool = False
+    ) -> None:
+        """Stores what a call brought; an earlier response moves to `versions/`, a parsed text made from it goes.
+
+        Writing the same response again (the same `call_id`) changes nothing but missing files.
+
+        Args:
+            stage: stage of the generation.
+            gen_id: the generation.
+            text: the response; None when the call brought no text at all (an earlier response then stays as it is,
+                together with its metadata).
+            raw_metadata: content of `raw_metadata.json`; `call_id` and `raw_sha256` tell responses apart.
+            durable: wait for the disk.
+        """
+        folder = self.folder(stage, gen_id)
+        if text is None and (folder / RAW).exists():
+            return
+        if text is not None:
+            if not self._holds_response(folder, raw_metadata):
+                self._archive_response(folder, gen_id)
+                for name in (PARSED, PARSED_METADATA):
+                    (folder / name).unlink(missing_ok=True)
+            files.write_text(folder / RAW, text, durable=durable)
+        files.write_json(folder / RAW_METADATA, dict(raw_metadata), durable=durable)
+
+    def update_raw_metadata(self, stage: Stage, gen_id: str, changes: Mapping[str, Any]) -> None:
+        """Changes some keys of `raw_metadata.json`; unknown keys are kept."""
+        path = self.folder(stage, gen_id) / RAW_METADATA
+        files.write_json(path, {**(files.find_json(path) or {}), **changes})
+
+    def write_parsed(
+        self, stage: Stage, gen_id: str, text: str, parsed_metadata: Mapping[str, Any], *, durable: bool = False
+    ) -> None:
+        """Stores the parsed text; its metadata first, so that a parsed text always has one."""
+        folder = self.folder(stage, gen_id)
+        files.write_json(folder / PARSED_METADATA, dict(parsed_metadata), durable=durable)
+        files.write_text(folder / PARSED, text, durable=durable)
+
+    def remove_parsed(self, stage: Stage, gen_id: str) -> None:
+        """Removes a parsed text that no longer follows from the response."""
+        folder = self.folder(stage, gen_id)
+        for name in (PARSED, PARSED_METADATA):
+            (folder / name).unlink(missing_ok=True)
+
+    def _holds_response(self, folder: Path, raw_metadata: Mapping[str, Any]) -> bool:
+        call_id = raw_metadata.get("call_id")
+        stored = files.find_json(folder / RAW_METADATA)
+        return stored is not None and call_id is not None and stored.get("call_id") == call_id
+
+    def _archive_response(self, folder: Path, gen_id: str) -> None:
+        raw = folder / RAW
+        if not raw.exists():
+            return
+        versions = folder / VERSIONS
+        with files.explain_os_errors(versions):
+            versions.mkdir(exist_ok=True)
+            last = _list_versions(versions, gen_id)[-1:]
+            if last and last[0].text_path.samefile(raw):
+                return  # an earlier attempt got this far and was killed
+            number = last[0].number + 1 if last else 1
+            # A link and not a move: raw.txt is never missing, not even for the moment until the new one is in place.
+            if (folder / RAW_METADATA).exists():
+                os.link(folder / RAW_METADATA, versions / f"{gen_id}_v{number}.json")
+            os.link(raw, versions / f"{gen_id}_v{number}.txt")
+
+
+def compute_text_sha256(text: str) -> str:
+    """Hash of a stored text, as metadata files name it."""
+    return hashlib.sha256(text.encode("utf-8", errors="replace")).hexdigest()
+
+
+def _list_versions(folder: Path, gen_id: str) -> list[ResponseVersion]:
+    pattern = re.compile(rf"{re.escape(gen_id)}_v(\d+)\.txt")
+    try:
+        names = [path.name for path in folder.iterdir()]
+    except FileNotFoundError:
+        return []
+    numbers = sorted(int(match[1]) for name in names if (match := pattern.fullmatch(name)))
+    return [ResponseVersion(n, folder / f"{gen_id}_v{n}.txt", folder / f"{gen_id}_v{n}.json") for n in numbers]
