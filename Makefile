@@ -58,7 +58,7 @@ docs: setup ## Build the documentation site into site/
 clean: ## Remove build products, caches, tools and the demo; never data/
 	rm -rf .venv .tools build dist site demo uv.lock
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
-	find src tests scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find . -path ./data -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Debian leaves the venv module out of python3; root can mend that here, everybody else is told how.
 .tools/bin/uv:
