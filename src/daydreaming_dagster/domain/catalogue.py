@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, Literal
 
 from daydreaming_dagster.domain.stages import Stage
@@ -18,8 +17,6 @@ DESCRIPTION_LEVELS: tuple[DescriptionLevel, ...] = ("sentence", "paragraph", "ar
 
 POOL_FREE, POOL_PAID, POOL_LOCAL = "llm_api_free", "llm_api_paid", "llm_local"
 ENDPOINT_OPENROUTER, ENDPOINT_EMBEDDED = "openrouter", "embedded"
-
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +94,7 @@ class Model:
     family: str
     price_prompt: float | None = None
     price_completion: float | None = None
-    params: Mapping[str, Any] = _NOTHING
+    params: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +105,7 @@ class Endpoint:
     kind: Literal["openai", "embedded", "scripted"]
     base_url: str = ""
     api_key_env: str = ""
-    extra_body: Mapping[str, Any] = _NOTHING
+    extra_body: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
 import orjson
-
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +45,7 @@ class ChatRequest:
     prompt: str
     max_tokens: int | None = None
     temperature: float | None = None
-    params: Mapping[str, Any] = _NOTHING
+    params: Mapping[str, Any] = field(default_factory=dict)
     output: OutputShape | None = None
 
     def sha256(self, endpoint: str = "") -> str:
@@ -92,6 +89,7 @@ class ChatResponse:
         model: the model that really answered.
         provider: the host that ran it.
         response_id: the server's id of this response.
+        seed: what the sampler was started with, where the client chose it.
     """
 
     text: str
@@ -100,6 +98,7 @@ class ChatResponse:
     model: str | None = None
     provider: str | None = None
     response_id: str | None = None
+    seed: int | None = None
     usage: Usage = field(default_factory=Usage)
 
 
