@@ -1,0 +1,37 @@
+"""Small tables of scores for the tests, written as the store would give them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from daydreaming_dagster.analysis.parsed_scores import EvaluationRecord, build_parsed_scores
+
+
+def evaluation(gen_id: str, essay: str, score: float | str | None, **facts: Any) -> EvaluationRecord:
+    """One evaluation of an essay on a 0-9 scale; `score` None means that nothing was parsed."""
+    known: dict[str, Any] = {
+        "evaluation_template": "novelty",
+        "evaluation_llm_model": "judge-a",
+        "evaluation_response_path": f"gens/evaluation/{gen_id}/parsed.txt",
+        "combo_id": "combo-1",
+        "draft_template": "draft-A",
+        "generation_template": "essay-X",
+        "generation_model": "writer",
+        "generation_response_path": f"gens/essay/{essay}/parsed.txt",
+        "origin_cohort_id": "cohort-1",
+        "input_mode": "prompt",
+        "cohort_id": "cohort-1",
+        "draft_gen_id": "d_1",
+        "replicate": 1,
+        "scale_min": 0.0,
+        "scale_max": 9.0,
+    }
+    return EvaluationRecord(
+        gen_id=gen_id, parent_gen_id=essay, parsed_text=None if score is None else f"{score}\n", **(known | facts)
+    )
+
+
+def scores_of(*records: EvaluationRecord) -> pl.DataFrame:
+    return build_parsed_scores(records)
