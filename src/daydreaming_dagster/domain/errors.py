@@ -7,6 +7,7 @@
     ├── StoreError                a file is missing, unreadable or cannot be written
     │   └── MissingParentError    the generation that this one builds on is not there yet
     ├── ResponseError             a model answered, but the answer cannot be used (the text is kept)
+    ├── RunInterruptedError       somebody stopped the run
     └── ModelCallError            no usable answer came back from the model
         ├── RateLimitedError      too many requests; worth another try later
         ├── TransportError        connection, time-out, overloaded or broken server; worth another try
@@ -221,6 +222,13 @@ class BudgetExhaustedError(ModelCallError):
     """The call was not made because it could have gone over the budget."""
 
     reason = "budget"
+    lasting = False
+
+
+class RunInterruptedError(DayDreamingError):
+    """Somebody pressed Ctrl-C, or ended the process politely."""
+
+    reason = "interrupted"
     lasting = False
 
 

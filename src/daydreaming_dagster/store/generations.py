@@ -108,6 +108,43 @@ class ResponseVersion:
     metadata_path: Path
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Everything one attempt leaves behind: what the journal keeps and the folder shows.
+
+    Attributes:
+        prompt: what was sent; None leaves the stored prompt as it is (nothing was sent).
+        text: the response; None when the call brought none.
+        raw_metadata: content of `raw_metadata.json`; `failure` in it is null when the response is usable.
+        parsed: text for the next stage; None when the response is not usable or was not parsed yet.
+        parsed_metadata: None exactly when `parsed` is.
+    """
+
+    metadata: GenerationMetadata
+    prompt: str | None
+    text: str | None
+    raw_metadata: Mapping[str, Any]
+    parsed: str | None = None
+    parsed_metadata: Mapping[str, Any] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As a journal line holds it."""
+        return {
+            "metadata": asdict(self.metadata),
+            "prompt": self.prompt,
+            "text": self.text,
+            "raw_metadata": dict(self.raw_metadata),
+            "parsed": self.parsed,
+            "parsed_metadata": None if self.parsed_metadata is None else dict(self.parsed_metadata),
+        }
+
+    @classmethod
+    def of_json(cls, value: Mapping[str, Any]) -> Outcome:
+        """Reads what `to_json` gave."""
+        metadata = value["metadata"]
+        return cls(**{**value, "metadata": GenerationMetadata(**{**metadata, "stage": Stage(metadata["stage"])})})
+
+
 class GenerationStore:
     """Reads and writes generations below one data root."""
 
@@ -206,6 +243,16 @@ class GenerationStore:
         """Writes the prompt, over an older one."""
         files.write_text(self.folder(stage, gen_id) / PROMPT, prompt, durable=durable)
 
+    def write_outcome(self, outcome: Outcome, *, durable: bool = False) -> None:
+        """Writes all files of an attempt, in the order in which they depend on each other; writing it again is safe."""
+        stage, gen_id = outcome.metadata.stage, outcome.metadata.gen_id
+        self.write_metadata(outcome.metadata, durable=durable)
+        if outcome.prompt is not None:
+            self.write_prompt(stage, gen_id, outcome.prompt, durable=durable)
+        self.write_response(stage, gen_id, outcome.text, outcome.raw_metadata, durable=durable)
+        if outcome.parsed is not None and outcome.parsed_metadata is not None:
+            self.write_parsed(stage, gen_id, outcome.parsed, outcome.parsed_metadata, durable=durable)
+
     def write_response(
         self, stage: Stage, gen_id: str, text: str | None, raw_metadata: Mapping[str, Any], *, durable: bool = False
     ) -> None:
@@ -225,7 +272,7 @@ class GenerationStore:
         if text is None and (folder / RAW).exists():
             return
         if text is not None:
-            if not self._holds_response(folder, raw_metadata):
+            if not self._holds_response(folder, text, raw_metadata):
                 self._archive_response(folder, gen_id)
                 for name in (PARSED, PARSED_METADATA):
                     (folder / name).unlink(missing_ok=True)
@@ -251,10 +298,11 @@ class GenerationStore:
         for name in (PARSED, PARSED_METADATA):
             (folder / name).unlink(missing_ok=True)
 
-    def _holds_response(self, folder: Path, raw_metadata: Mapping[str, Any]) -> bool:
-        call_id = raw_metadata.get("call_id")
-        stored = files.find_json(folder / RAW_METADATA)
-        return stored is not None and call_id is not None and stored.get("call_id") == call_id
+    def _holds_response(self, folder: Path, text: str, raw_metadata: Mapping[str, Any]) -> bool:
+        if (call_id := raw_metadata.get("call_id")) is not None:
+            stored = files.find_json(folder / RAW_METADATA)
+            return stored is not None and stored.get("call_id") == call_id
+        return files.find_text(folder / RAW) == text
 
     def _archive_response(self, folder: Path, gen_id: str) -> None:
         raw = folder / RAW

@@ -142,6 +142,11 @@ class DataPaths:
         """Journal, ledger, index and locks; all but journal and ledger can be rebuilt from the other files."""
         return self.root / ".daydreaming"
 
+    @property
+    def journal(self) -> Path:
+        """Journals of processes that are running, or were killed."""
+        return self.state / "journal"
+
 
 METADATA = "metadata.json"
 PROMPT = "prompt.txt"

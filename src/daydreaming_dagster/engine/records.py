@@ -1,0 +1,148 @@
+"""What is written about an attempt: `raw_metadata.json` and `parsed_metadata.json`."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from daydreaming_dagster.domain.catalogue import Model
+from daydreaming_dagster.domain.errors import ModelCallError
+from daydreaming_dagster.domain.membership import Member
+from daydreaming_dagster.llm.protocol import ChatRequest, ChatResponse, Usage
+from daydreaming_dagster.store.generations import compute_text_sha256
+from daydreaming_dagster.store.paths import RAW, DataPaths
+from daydreaming_dagster.store.states import Failure
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """In which run and under which name generations are made.
+
+    Attributes:
+        run_id: Dagster's run id where there is one.
+        experiment_id: None when the run carries no such tag.
+    """
+
+    run_id: str
+    cohort_id: str = ""
+    experiment_id: str | None = None
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One call: when it started, what was asked, and what came of it."""
+
+    member: Member
+    mode: str
+    prompt: str
+    number: int = 1
+    model: Model | None = None
+    request: ChatRequest | None = None
+    call_id: str = ""
+    started_at: float = 0.0
+    _started: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.call_id = uuid.uuid4().hex
+        self.started_at = time.time()
+        self._started = time.perf_counter()
+
+    def request_sha256(self) -> str:
+        """Hash of the request, endpoint included; of the text alone for a copy."""
+        if self.request is None or self.model is None:
+            return compute_text_sha256(self.prompt)
+        return self.request.sha256(self.model.endpoint)
+
+    def build_raw_metadata(
+        self,
+        run: RunInfo,
+        paths: DataPaths,
+        response: ChatResponse | None,
+        failure: Failure | None,
+        error: ModelCallError | None = None,
+    ) -> dict[str, Any]:
+        """Content of `raw_metadata.json`; times in seconds, UTC, money in USD."""
+        member, request = self.member, self.request
+        text = response.text if response is not None else None
+        usage = asdict(response.usage) if response is not None else dict(error.usage if error is not None else {})
+        return {
+            "function": f"{member.stage}_raw",
+            "mode": self.mode,
+            "stage": member.stage,
+            "gen_id": member.gen_id,
+            "run_id": run.run_id,
+            "cohort_id": run.cohort_id,
+            "experiment_id": run.experiment_id,
+            "call_id": self.call_id,
+            "llm_model_id": member.llm_model_id,
+            "model_asked": request.model if request is not None else None,
+            "model_answered": response.model if response is not None else None,
+            "endpoint": self.model.endpoint if self.model is not None else None,
+            "pool": self.model.pool if self.model is not None else None,
+            "provider": response.provider if response is not None else None,
+            "response_id": response.response_id if response is not None else None,
+            "started_at": _utc(self.started_at),
+            "finished_at": _utc(time.time()),
+            "duration_s": round(time.perf_counter() - self._started, 4),
+            "attempts": self.number,
+            "finish_reason": response.finish_reason if response is not None else None,
+            "native_finish_reason": response.native_finish_reason if response is not None else None,
+            "truncated": response is not None and response.finish_reason == "length",
+            "usage": usage,
+            "cost_usd": self.compute_cost_usd(usage),
+            "input_mode": "copy" if request is None else "prompt",
+            "copied_from": member.parent_gen_id if request is None else None,
+            "max_tokens": request.max_tokens if request is not None else None,
+            "temperature": request.temperature if request is not None else None,
+            "params": dict(request.params) if request is not None else {},
+            "prompt_sha256": compute_text_sha256(self.prompt),
+            "request_sha256": self.request_sha256(),
+            "raw_sha256": None if text is None else compute_text_sha256(text),
+            "raw_length": None if text is None else len(text),
+            "raw_lines": None if text is None else len(text.splitlines()),
+            "raw_path": None if text is None else str(paths.generation(member.stage, member.gen_id) / RAW),
+            "failure": None if failure is None else asdict(failure),
+        }
+
+    def compute_cost_usd(self, usage: Mapping[str, Any]) -> float | None:
+        """What the call cost: the server's figure, else the model table's prices; None when neither is known."""
+        cost = usage.get("cost_usd")
+        if cost is not None:
+            return float(cost)
+        model = self.model
+        if self.request is None:
+            return 0.0
+        if model is None or model.price_prompt is None or model.price_completion is None:
+            return None
+        prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
+        if prompt is None or completion is None:
+            return None
+        return float(prompt * model.price_prompt + completion * model.price_completion)
+
+
+def build_copy_response(text: str) -> ChatResponse:
+    """A copied text, as if a model had answered with it at no cost."""
+    return ChatResponse(text=text, finish_reason="stop", usage=Usage(0, 0, 0, 0, 0.0))
+
+
+def build_parsed_metadata(member: Member, parser_name: str, parsed: str, raw_sha256: str) -> dict[str, Any]:
+    """Content of `parsed_metadata.json`."""
+    return {
+        "function": f"{member.stage}_parsed",
+        "stage": member.stage,
+        "gen_id": member.gen_id,
+        "parser_name": parser_name,
+        "success": True,
+        "error": None,
+        "raw_sha256": raw_sha256,
+        "parsed_length": len(parsed),
+        "parsed_at": _utc(time.time()),
+    }
+
+
+def _utc(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

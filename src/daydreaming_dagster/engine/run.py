@@ -1,0 +1,139 @@
+"""Runs a plan from beginning to end: opens clients and writer, listens for Ctrl-C, closes everything."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from daydreaming_dagster.domain.catalogue import Endpoint
+from daydreaming_dagster.domain.errors import DayDreamingError, RunInterruptedError
+from daydreaming_dagster.engine.plan import Plan
+from daydreaming_dagster.engine.progress import Progress
+from daydreaming_dagster.engine.recipe import Recipe
+from daydreaming_dagster.engine.records import RunInfo
+from daydreaming_dagster.engine.scheduler import ClientSource, RetryPolicy, Scheduler
+from daydreaming_dagster.engine.writer import DurableWriter
+from daydreaming_dagster.llm.clients import open_client
+from daydreaming_dagster.llm.protocol import ChatClient
+from daydreaming_dagster.store.generations import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """How a run ended.
+
+    Attributes:
+        progress: final counts.
+        errors: the first error of each reason.
+        stopped: why it ended before all was done; None when it was not cut short.
+        duration_s: wall time, seconds.
+    """
+
+    progress: Progress
+    errors: Mapping[str, DayDreamingError] = field(default_factory=dict)
+    stopped: DayDreamingError | None = None
+    duration_s: float = 0.0
+
+
+class EndpointClients:
+    """One client per endpoint, opened when it is first needed."""
+
+    def __init__(self, endpoints: Mapping[str, Endpoint], environ: Mapping[str, str]) -> None:
+        self._endpoints = endpoints
+        self._environ = environ
+        self._clients: dict[str, ChatClient] = {}
+
+    def client(self, endpoint: str) -> ChatClient:
+        """The endpoint's client."""
+        client = self._clients.get(endpoint)
+        if client is None:
+            client = self._clients[endpoint] = open_client(self._endpoints[endpoint], environ=self._environ)
+        return client
+
+    async def aclose(self) -> None:
+        """Closes all of them."""
+        for client in self._clients.values():
+            await client.aclose()
+
+
+def run_plan(
+    recipe: Recipe,
+    plan: Plan,
+    run_info: RunInfo,
+    *,
+    environ: Mapping[str, str],
+    progress: Progress | None = None,
+    parse: bool = True,
+    retry: RetryPolicy | None = None,
+    on_stored: Callable[[Sequence[Outcome]], None] | None = None,
+) -> RunReport:
+    """Runs the plan and returns when everything that was begun is stored.
+
+    Args:
+        recipe: how generations are made.
+        plan: what to do.
+        run_info: names for the metadata.
+        environ: where endpoints' keys are looked up.
+        progress: counts to be updated while the run goes on.
+        parse: also read the responses.
+        retry: when to try again.
+        on_stored: told of each batch that reached the disk, from another thread.
+    """
+    return asyncio.run(_run(recipe, plan, run_info, environ, progress, parse, retry, on_stored))
+
+
+async def _run(
+    recipe: Recipe,
+    plan: Plan,
+    run_info: RunInfo,
+    environ: Mapping[str, str],
+    progress: Progress | None,
+    parse: bool,
+    retry: RetryPolicy | None,
+    on_stored: Callable[[Sequence[Outcome]], None] | None,
+) -> RunReport:
+    started = time.perf_counter()
+    clients = EndpointClients(recipe.catalogue.endpoints, environ)
+    source: ClientSource = clients
+    try:
+        async with DurableWriter(recipe.store, on_stored) as writer:
+            scheduler = Scheduler(recipe, source, writer, run_info, progress=progress, parse=parse, retry=retry)
+            with _stop_on_signals(scheduler):
+                counts = await scheduler.run(plan)
+    finally:
+        await clients.aclose()
+    return RunReport(counts, scheduler.errors, scheduler.stopped, time.perf_counter() - started)
+
+
+@contextmanager
+def _stop_on_signals(scheduler: Scheduler) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end a run politely; a second one ends it at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    running = asyncio.current_task()
+
+    def stop() -> None:
+        if scheduler.stopped is not None and running is not None:
+            running.cancel()
+            return
+        scheduler.request_stop(
+            RunInterruptedError(
+                "Stopping: calls under way are finished and stored (again Ctrl-C gives them up).",
+                fix="Run the same command again to go on where this one stopped.",
+            )
+        )
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
