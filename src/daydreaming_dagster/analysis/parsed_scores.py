@@ -13,7 +13,9 @@ from dataclasses import dataclass, fields
 
 import polars as pl
 
-PARSED_SCORES_SCHEMA: dict[str, pl.DataType] = {
+from daydreaming_dagster.analysis.schema import Schema
+
+PARSED_SCORES_SCHEMA: Schema = {
     "gen_id": pl.String(),
     "parent_gen_id": pl.String(),
     "evaluation_template": pl.String(),

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Sequence
 import polars as pl
 
 from daydreaming_dagster.analysis.parsed_scores import select_valid_scores
+from daydreaming_dagster.analysis.schema import Schema
 
-ESSAY_FACTS: dict[str, pl.DataType] = {
+ESSAY_FACTS: Schema = {
     "parent_gen_id": pl.String(),
     "combo_id": pl.String(),
     "draft_template": pl.String(),
