@@ -92,7 +92,7 @@ def _build_concept(paths: DataPaths, row: Row, log: InputLog) -> Concept:
 
 
 def _read_descriptions(paths: DataPaths, concept_id: str, log: InputLog) -> dict[str, str]:
-    descriptions = {}
+    descriptions: dict[str, str] = {}
     for level in DESCRIPTION_LEVELS:
         path = paths.concept_description(level, concept_id)
         if path.is_file() and (text := (read_input_text(path, log) or "").strip()):
