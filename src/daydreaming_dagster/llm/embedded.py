@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from daydreaming_dagster.domain.catalogue import Endpoint
-from daydreaming_dagster.domain.errors import ConfigurationError, ModelCallError, RefusedError, TransportError
+from daydreaming_dagster.domain.errors import ModelCallError, RefusedError, TransportError
 from daydreaming_dagster.llm.llama_server import (
     CONTEXT_TOKENS,
     LlamaServer,
@@ -77,11 +77,7 @@ class EmbeddedClient:
 
     def _require_server(self) -> LlamaServer:
         if self._closed:
-            raise ConfigurationError(
-                "The embedded model was called after its client had been closed.",
-                fix="Open another client with open_client.",
-                reason="client_closed",
-            )
+            raise RuntimeError("This client has been closed; open another one.")
         if self._server is None:
             self._settings = LlamaSettings(require_weights(), self._context_tokens, self._threads)
             self._server = acquire_server(self._settings)

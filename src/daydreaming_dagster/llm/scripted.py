@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from daydreaming_dagster.domain.errors import ModelCallError, TransportError
+from daydreaming_dagster.domain.errors import ModelCallError
 from daydreaming_dagster.llm.protocol import ChatRequest, ChatResponse, Usage
 
 _NOUNS = (
@@ -91,12 +91,7 @@ class ScriptedClient:
     async def complete(self, request: ChatRequest) -> ChatResponse:
         """Answers by the first rule that applies, else with an invented text."""
         if self.closed:
-            raise TransportError(
-                "The scripted client was called after it had been closed.",
-                fix="Open another client with open_client.",
-                reason="client_closed",
-                lasting=True,
-            )
+            raise RuntimeError("This client has been closed; open another one.")
         self.requests.append(request)
         self.in_flight += 1
         self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
