@@ -20,7 +20,7 @@ help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(UV) ## Install everything a developer needs, and write DAGSTER_HOME to .env
-	@$(UV) python find --quiet --no-project '>=3.11,<3.14' > /dev/null || { \
+	@$(UV) python find --no-project '>=3.11,<3.14' > /dev/null 2>&1 || { \
 	  echo "Python 3.11, 3.12 or 3.13 is needed and none was found: apt-get install python3" >&2; exit 1; }
 	$(UV) sync --inexact $(SYNC_FLAGS)
 	@sh scripts/write_env.sh
@@ -62,7 +62,7 @@ clean: ## Remove build products, caches, tools and the demo; never data/
 
 # Debian leaves the venv module out of python3; root can mend that here, everybody else is told how.
 .tools/bin/uv:
-	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 8))' || { \
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 8))' 2> /dev/null || { \
 	  echo "Python 3.11, 3.12 or 3.13 is needed and python3 is missing or too old: apt-get install python3" >&2; exit 1; }
 	@python3 -c 'import ensurepip' 2> /dev/null || { \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \

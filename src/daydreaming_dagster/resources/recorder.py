@@ -1,0 +1,123 @@
+"""Tells Dagster what a bulk run has made and what failed, in batches.
+
+Owns the translation into Dagster's events. What is recorded, and that it is on disk by then, is the caller's affair.
+`record` takes the event log's lock and waits for the disk: call it from a thread beside an event loop, not in it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from dagster import (
+    AssetKey,
+    AssetMaterialization,
+    DagsterEvent,
+    DagsterEventType,
+    DagsterInstance,
+    DagsterRun,
+    EventLogEntry,
+)
+from dagster._core.definitions.events import (
+    AssetMaterializationFailure,
+    AssetMaterializationFailureReason,
+    AssetMaterializationFailureType,
+)
+from dagster._core.events import AssetMaterializationPlannedData, StepMaterializationData
+
+# More events in one transaction gain nothing, and keep other writers out for longer.
+EVENTS_PER_TRANSACTION = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class FailedMaterialization:
+    """A partition of an asset that could not be made.
+
+    Attributes:
+        asset_key: name of the asset, such as `draft_raw`.
+        partition: the generation's id.
+        description: what went wrong and what to do about it, for the run's log and the asset's page.
+        metadata: anything that `MetadataValue` takes, shown beside the description.
+    """
+
+    asset_key: str
+    partition: str
+    description: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+Record = AssetMaterialization | FailedMaterialization
+
+
+class EventRecorder:
+    """Writes records into the event log of one run, with whatever storage the instance has.
+
+    The events belong to the run, not to one of its steps: Dagster's run page reads every event of every step anew to
+    draw its timeline, which takes seconds when there are ten thousand of them.
+    """
+
+    def __init__(
+        self, instance: DagsterInstance, run: DagsterRun, *, read_time: Callable[[], float] = time.time
+    ) -> None:
+        self._instance = instance
+        self._run = run
+        self._read_time = read_time
+
+    def record(self, batch: Sequence[Record]) -> None:
+        """Store all records of the batch, in its order; returns when the event log has them.
+
+        A failed partition is shown as in progress while the run lasts, and as failed once the run has ended in failure:
+        in an event log that is what an attempt without a materialization means.
+        """
+        entries = [self._build_entry(event) for record in batch for event in self._build_events(record)]
+        for start in range(0, len(entries), EVENTS_PER_TRANSACTION):
+            self._instance.event_log_storage.store_event_batch(entries[start : start + EVENTS_PER_TRANSACTION])
+
+    def find_unrecorded(self, asset_key: str, partitions: Iterable[str]) -> set[str]:
+        """Those of the partitions that Dagster has no materialization of, for instance after a crash."""
+        return set(partitions) - self._instance.get_materialized_partitions(AssetKey(asset_key))
+
+    def _build_events(self, record: Record) -> Iterator[DagsterEvent]:
+        job_name = self._run.job_name
+        if isinstance(record, AssetMaterialization):
+            yield DagsterEvent(
+                event_type_value=DagsterEventType.ASSET_MATERIALIZATION.value,
+                job_name=job_name,
+                message=f"Materialized {record.label}.",
+                event_specific_data=StepMaterializationData(record),
+            )
+            return
+        asset_key = AssetKey(record.asset_key)
+        yield DagsterEvent(
+            event_type_value=DagsterEventType.ASSET_MATERIALIZATION_PLANNED.value,
+            job_name=job_name,
+            message=f"Tried to materialize {record.asset_key}.",
+            event_specific_data=AssetMaterializationPlannedData(asset_key, partition=record.partition),
+        )
+        yield DagsterEvent.build_asset_failed_to_materialize_event(
+            job_name,
+            None,
+            AssetMaterializationFailure(
+                asset_key=asset_key,
+                partition=record.partition,
+                description=record.description,
+                metadata=record.metadata,
+                failure_type=AssetMaterializationFailureType.FAILED,
+                reason=AssetMaterializationFailureReason.FAILED_TO_MATERIALIZE,
+            ),
+        )
+
+    def _build_entry(self, event: DagsterEvent) -> EventLogEntry:
+        failed = event.event_type == DagsterEventType.ASSET_FAILED_TO_MATERIALIZE
+        return EventLogEntry(  # type: ignore[no-untyped-call]
+            error_info=None,
+            level=logging.ERROR if failed else logging.DEBUG,
+            user_message="",
+            run_id=self._run.run_id,
+            timestamp=self._read_time(),
+            job_name=event.job_name,
+            dagster_event=event,
+        )
