@@ -1,7 +1,7 @@
 """Dagster's event log on SQLite, with batches that cost two transactions instead of two connections an event.
 
-Owns how events get into the SQLite files below DAGSTER_HOME. Reading them, the tables and the migrations stay Dagster's:
-a home written by these classes can be opened with the stock ones and the other way round.
+Owns how events get into the SQLite files below DAGSTER_HOME. Reading them, the tables and the migrations stay
+Dagster's: a home written by these classes can be opened with the stock ones and the other way round.
 
 The private imports are those of the class that is extended; `tests/dagster/test_event_log.py` fails when a new version
 of Dagster moves or changes one of them.
@@ -40,8 +40,9 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
     """The stock SQLite event log, which stores a batch of asset events as quickly as one event.
 
     Every event lies in two files: that of its run, which the run's page reads, and the index across runs, which the
-    assets' pages read. A batch is one transaction in each. The index comes first: when a batch cannot be stored, nothing
-    of it is, and Dagster's way out (storing the events one by one) makes no event appear twice.
+    assets' pages read. A batch is one transaction in each. The index comes first: it is the file for which processes
+    compete, and when it refuses a batch, nothing of the batch is stored, so that Dagster's way out (storing the events
+    one by one) makes no event appear twice.
     """
 
     @classmethod
@@ -114,7 +115,10 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
 
 
 class BatchedSqliteStorage(DagsterSqliteStorage):
-    """The stock storage of runs, schedules and events in one folder, with the event log above. `dagster.yaml` names it."""
+    """The stock storage of runs, schedules and events in one folder, but with the event log above.
+
+    `dagster.yaml` names it.
+    """
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         super().__init__(base_dir, inst_data)
@@ -153,7 +157,8 @@ def _retry_while_locked(store: Callable[[], None]) -> None:
     """Call `store`, again while other processes write; each try waits for them as long as Dagster's connections do."""
     for attempt in range(1, LOCK_ATTEMPTS + 1):
         try:
-            return store()
+            store()
+            return
         except OperationalError as error:
             if "database is locked" not in str(error) or attempt == LOCK_ATTEMPTS:
                 raise

@@ -1,4 +1,4 @@
-"""The Dagster instance of this project: limits per pool written in `dagster.yaml`, and batched event storage switched on.
+"""The Dagster instance of this project: limits per pool written in `dagster.yaml`, and events handed on in batches.
 
 `dagster.yaml` names the class as its `instance_class`. Dagster keeps the limits of pools in its database, with commands
 and a page to set them; its configuration file knows a default limit only. Here a limit that stands in the file is set
