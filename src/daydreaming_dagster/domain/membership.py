@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from daydreaming_dagster.domain.combinations import Combination
 from daydreaming_dagster.domain.errors import MembershipError
@@ -29,9 +29,10 @@ REBUILD = 'Rebuild the cohort: daydreaming materialize --select "cohort_id,cohor
 MODE_CARTESIAN = "cartesian"
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """One generation of a cohort: what is to be made, from what, by whom.
+
+    A named tuple, because a cohort holds a hundred thousand and they are read from disk by every command.
 
     Attributes:
         parent_gen_id: empty for drafts.
