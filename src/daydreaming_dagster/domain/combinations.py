@@ -51,3 +51,12 @@ def build_all_combinations(
         )
     ids = [concept.concept_id for concept in concepts]
     return [build_combination(chosen, description_level, k_max) for chosen in combinations(ids, k_max)]
+
+
+def has_same_content(first: Combination, second: Combination) -> bool:
+    """Whether two combinations are the same concepts at the same level and size; the order of concepts is no part."""
+    return (
+        sorted(first.concept_ids) == sorted(second.concept_ids)
+        and first.description_level == second.description_level
+        and first.k_max == second.k_max
+    )

@@ -143,9 +143,18 @@ class DataPaths:
         return self.root / ".daydreaming"
 
     @property
+    def generated_combos(self) -> Path:
+        """What `selected_combo_mappings.csv` held when it was generated last."""
+        return self.state / "generated_combinations.json"
+
+    @property
     def journal(self) -> Path:
         """Journals of processes that are running, or were killed."""
         return self.state / "journal"
+
+    def registration(self, cohort_id: str) -> Path:
+        """Generations of a cohort that were registered as partitions."""
+        return self.state / "registered" / f"{cohort_id}.txt"
 
 
 METADATA = "metadata.json"
