@@ -228,7 +228,8 @@ class OpenAIServer:
             )  # fmt: skip
         if path.endswith("/generation"):
             response_id = query.get("id", "")
-            if not response_id.startswith("gen-") or int(response_id[4:]) >= self.received:
+            number = response_id.removeprefix("gen-")
+            if not number.isdecimal() or int(number) >= self.received:
                 return _json({"error": {"code": 404, "message": f"Generation {response_id} not found"}}, 404)
             return _json(
                 {"data": {"id": response_id, "model": MODELS[0], "provider_name": "FakeHost", "total_cost": 0.0015,
