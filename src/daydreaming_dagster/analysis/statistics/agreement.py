@@ -1,0 +1,169 @@
+"""How far raters agree on the same units beyond what chance would give.
+
+Krippendorff, "Computing Krippendorff's alpha-reliability" (2011); Shrout and Fleiss, "Intraclass correlations"
+(1979); McGraw and Wong (1996) for the names ICC(A,1), ICC(A,k), ICC(C,k); Fleiss (1971); Cohen (1968) for weighted
+kappa; Kendall's W with the correction for ties. nan means undefined, mostly because nothing varies.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+
+from daydreaming_dagster.analysis.statistics.bootstrap import ClusterBootstrap, FloatArray, IntArray
+
+Level = Literal["nominal", "ordinal", "interval", "ratio"]
+
+
+def compute_krippendorff_alpha(ratings: FloatArray, level: Level) -> float:
+    """Alpha of a table of ratings, shape (raters, units), nan where a rater did not rate a unit."""
+    rated = ~np.isnan(ratings)
+    units = np.broadcast_to(np.arange(ratings.shape[1]), ratings.shape)[rated]
+    counts, values = count_values(units, ratings[rated], ratings.shape[1])
+    return compute_alpha_from_counts(counts, values, level)
+
+
+def count_values(unit: IntArray, value: FloatArray, n_units: int) -> tuple[FloatArray, FloatArray]:
+    """How often each unit got each value, shape (units, values), and the distinct values in rising order."""
+    values, code = np.unique(value, return_inverse=True)
+    width = max(1, values.size)
+    counts = np.bincount(unit * width + code, minlength=n_units * width)
+    return counts.reshape(n_units, width)[:, : values.size].astype(np.float64), values
+
+
+def compute_alpha_from_counts(counts: FloatArray, values: FloatArray, level: Level) -> float:
+    """Alpha from how often each unit got each value; units with fewer than two ratings do not count."""
+    per_unit = counts.sum(axis=1)
+    counts, per_unit = counts[per_unit >= 2], per_unit[per_unit >= 2]
+    if counts.size == 0:
+        return math.nan
+    together = (counts.T / (per_unit - 1)) @ counts
+    together[np.diag_indices_from(together)] -= (counts / (per_unit - 1)[:, None]).sum(axis=0)
+    totals = counts.sum(axis=0)
+    distance = _squared_distances(values, totals, level)
+    expected = float(totals @ distance @ totals)
+    observed = float((together * distance).sum())
+    return 1 - (totals.sum() - 1) * observed / expected if expected > 0 else math.nan
+
+
+def draw_alphas(
+    counts: FloatArray,
+    values: FloatArray,
+    level: Literal["ordinal", "interval"],
+    unit_cluster: IntArray,
+    bootstrap: ClusterBootstrap,
+) -> FloatArray:
+    """Alpha in each bootstrap draw of the units' clusters, shape (draws,).
+
+    Both levels are the squared distance of a position: the value itself, or for ordinal data its mid-rank among all
+    ratings of the draw. Disagreement within a unit is then a difference of two moments, and no table of value pairs
+    has to be carried through the draws.
+    """
+    per_unit = counts.sum(axis=1)
+    kept = per_unit >= 2
+    counts, per_unit, cluster = counts[kept], per_unit[kept], unit_cluster[kept]
+    totals_by_cluster = np.zeros((bootstrap.n_clusters, counts.shape[1]))
+    np.add.at(totals_by_cluster, cluster, counts)
+    alphas = []
+    for weights in bootstrap.weights():
+        totals = weights @ totals_by_cluster
+        n = totals.sum(axis=1)
+        ranks = np.cumsum(totals, axis=1) - totals / 2
+        position = ranks if level == "ordinal" else np.broadcast_to(values, totals.shape)
+        mean = np.divide((totals * position).sum(axis=1), n, out=np.zeros_like(n), where=n > 0)
+        position = position - mean[:, None]
+        expected = 2 * n * (totals * position**2).sum(axis=1)
+        observed = np.empty_like(n)
+        for row in range(weights.shape[0]):
+            squares, sums = counts @ position[row] ** 2, counts @ position[row]
+            within = 2 * (per_unit * squares - sums**2) / (per_unit - 1)
+            observed[row] = weights[row] @ np.bincount(cluster, weights=within, minlength=bootstrap.n_clusters)
+        alphas.append(1 - np.divide((n - 1) * observed, expected, out=np.full_like(n, np.nan), where=expected > 0))
+    return np.concatenate(alphas) if alphas else np.empty(0)
+
+
+def compute_fleiss_kappa(counts: FloatArray) -> float:
+    """Fleiss' kappa of counts, shape (units, categories), with the same number of raters for every unit."""
+    raters = counts.sum(axis=1)
+    observed = ((counts**2).sum(axis=1) - raters) / (raters * (raters - 1))
+    shares = counts.sum(axis=0) / counts.sum()
+    chance = float((shares**2).sum())
+    return float((observed.mean() - chance) / (1 - chance)) if chance < 1 else math.nan
+
+
+def compute_weighted_kappa(moments: FloatArray) -> FloatArray:
+    """Quadratically weighted kappa of two raters from their moments, shape (…, 6) to shape (…).
+
+    With quadratic weights kappa needs no table of categories: it is one minus the mean squared difference over the
+    one expected if the raters' own distributions were independent (Fleiss and Cohen 1973).
+
+    Args:
+        moments: sums over the units of 1, x, y, x², y², xy, in that order.
+    """
+    n, x, y, xx, yy, xy = np.moveaxis(moments, -1, 0)
+    observed = n * (xx + yy - 2 * xy)
+    expected = n * (xx + yy) - 2 * x * y
+    return np.asarray(1 - np.divide(observed, expected, out=np.full_like(n, np.nan), where=expected > 1e-12))
+
+
+def rater_moments(x: FloatArray, y: FloatArray) -> FloatArray:
+    """The columns whose sums `compute_weighted_kappa` takes, shape (units, 6)."""
+    return np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], axis=1)
+
+
+def compute_kendall_w(ratings: FloatArray) -> float:
+    """Kendall's coefficient of concordance, corrected for ties; units that a rater left out do not count.
+
+    Args:
+        ratings: shape (raters, units); each rater's values are turned into mid-ranks.
+    """
+    complete = ratings[:, ~np.isnan(ratings).any(axis=0)]
+    draws = draw_kendall_ws(complete.T, np.arange(complete.shape[1]), None)
+    return float(draws[0])
+
+
+def draw_kendall_ws(ratings: FloatArray, unit_cluster: IntArray, bootstrap: ClusterBootstrap | None) -> FloatArray:
+    """W in each bootstrap draw, shape (draws,); without a bootstrap the one W of the data.
+
+    Ranks are taken anew in each draw: the mid-rank of a value is the weight below it and half the weight at it.
+
+    Args:
+        ratings: shape (units, raters), complete.
+        unit_cluster: cluster of each unit.
+    """
+    n_units, n_raters = ratings.shape
+    if n_units < 2 or n_raters < 2:
+        return np.full(1 if bootstrap is None else bootstrap.draws, np.nan)
+    coded = [np.unique(ratings[:, rater], return_inverse=True)[1] for rater in range(n_raters)]
+    blocks = [np.ones((1, n_units))] if bootstrap is None else (w[:, unit_cluster] for w in bootstrap.weights())
+    found = []
+    for block in blocks:
+        for weight in block:
+            found.append(_weighted_kendall_w(coded, weight))
+    return np.array(found)
+
+
+def _weighted_kendall_w(coded: list[IntArray], weight: FloatArray) -> float:
+    n, raters = float(weight.sum()), len(coded)
+    rank_sum = np.zeros_like(weight)
+    ties = 0.0
+    for code in coded:
+        at = np.bincount(code, weights=weight)
+        rank_sum += (np.cumsum(at) - at / 2 + 0.5)[code]
+        ties += float((at**3 - at).sum())
+    spread = float(weight @ (rank_sum - raters * (n + 1) / 2) ** 2)
+    possible = raters**2 * (n**3 - n) - raters * ties
+    return 12 * spread / possible if possible > 1e-9 * n**3 else math.nan
+
+
+def _squared_distances(values: FloatArray, totals: FloatArray, level: Level) -> FloatArray:
+    if level == "nominal":
+        return 1.0 - np.eye(values.size)
+    position = np.cumsum(totals) - totals / 2 if level == "ordinal" else values
+    difference = position[:, None] - position[None, :]
+    if level == "ratio":
+        total = position[:, None] + position[None, :]
+        difference = np.divide(difference, total, out=np.zeros_like(total), where=total != 0)
+    return np.asarray(difference**2)

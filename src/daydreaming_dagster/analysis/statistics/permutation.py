@@ -1,0 +1,41 @@
+"""Tests that ask how often chance alone would give a difference as large as the one seen."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from daydreaming_dagster.analysis.statistics.bootstrap import FloatArray
+
+_EXACT_UP_TO = 14
+_CHUNK_CELLS = 4_000_000
+
+
+def compute_sign_flip_p(differences: FloatArray, permutations: int = 10_000, seed: int = 20240101) -> float:
+    """Two-sided p of a mean difference being zero when each difference might as well have the other sign.
+
+    Up to 14 differences all sign patterns are tried; beyond, random ones, where the observed pattern counts as one
+    of them, so that p is never zero. nan without differences.
+
+    Args:
+        differences: one per independent pair (a concept combination), shape (pairs,).
+        permutations: random sign patterns to try.
+        seed: of the random patterns.
+    """
+    n = differences.size
+    if n == 0:
+        return math.nan
+    observed = abs(float(differences.sum()))
+    limit = observed - 1e-12 * max(1.0, float(np.abs(differences).sum()))
+    if n <= _EXACT_UP_TO:
+        bits = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
+        return float((np.abs((2.0 * bits - 1) @ differences) >= limit).mean())
+    rng = np.random.default_rng(seed)
+    rows = max(1, _CHUNK_CELLS // n)
+    extreme = 0
+    for start in range(0, permutations, rows):
+        size = min(rows, permutations - start)
+        signs = rng.integers(0, 2, size=(size, n)) * 2.0 - 1
+        extreme += int((np.abs(signs @ differences) >= limit).sum())
+    return (1 + extreme) / (1 + permutations)
