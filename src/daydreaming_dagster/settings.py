@@ -7,6 +7,7 @@ defaults here.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -24,6 +25,7 @@ class Settings(BaseSettings):
     data_root: Path = Field(default=Path("data"), validation_alias="DAYDREAMING_DATA_ROOT")
     templates_root: Path | None = Field(default=None, validation_alias="GEN_TEMPLATES_ROOT")
     cohort: str | None = None
+    executor: Literal["in_process", "multiprocess"] = "in_process"
     k_max: int = 2
     description_level: DescriptionLevel = "paragraph"
     draft_max_tokens: int = 4096

@@ -10,10 +10,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from daydreaming_dagster.domain.errors import ConfigurationError
 from daydreaming_dagster.domain.stages import Stage
 
 DescriptionLevel = Literal["sentence", "paragraph", "article"]
 DESCRIPTION_LEVELS: tuple[DescriptionLevel, ...] = ("sentence", "paragraph", "article")
+
+
+def require_description_level(text: str) -> DescriptionLevel:
+    """The level of that name.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    for level in DESCRIPTION_LEVELS:
+        if text == level:
+            return level
+    raise ConfigurationError(
+        f"There is no description level {text!r}.", fix=f"Use one of: {', '.join(DESCRIPTION_LEVELS)}."
+    )
+
 
 POOL_FREE, POOL_PAID, POOL_LOCAL = "llm_api_free", "llm_api_paid", "llm_local"
 ENDPOINT_OPENROUTER, ENDPOINT_EMBEDDED = "openrouter", "embedded"

@@ -14,7 +14,12 @@ from daydreaming_dagster.domain.combinations import Combination
 from daydreaming_dagster.domain.errors import ConfigurationError, DayDreamingError, MembershipError, ResponseError
 from daydreaming_dagster.domain.experiment_config import ExperimentConfig
 from daydreaming_dagster.domain.membership import Member
-from daydreaming_dagster.domain.prompts import render_draft_prompt, render_essay_prompt, render_evaluation_prompt
+from daydreaming_dagster.domain.prompts import (
+    build_concept_texts,
+    render_draft_prompt,
+    render_essay_prompt,
+    render_evaluation_prompt,
+)
 from daydreaming_dagster.domain.score_parsers import Scale, parse_score
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.llm.protocol import ChatRequest, OutputShape
@@ -176,7 +181,7 @@ class Recipe:
                 reason="combination_missing",
                 lasting=False,
             )
-        texts = []
+        concepts = []
         for concept_id in combination.concept_ids:
             concept = self.catalogue.concepts.get(concept_id)
             if concept is None:
@@ -186,8 +191,8 @@ class Recipe:
                     reason="concept_missing",
                     lasting=False,
                 )
-            texts.append({"name": concept.name, "content": concept.description(combination.description_level)})
-        return texts
+            concepts.append(concept)
+        return build_concept_texts(concepts, combination.description_level)
 
     def _output_shape(self, member: Member) -> OutputShape | None:
         if member.stage is not Stage.EVALUATION:

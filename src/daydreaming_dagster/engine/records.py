@@ -105,7 +105,7 @@ class Attempt:
             "raw_length": None if text is None else len(text),
             "raw_lines": None if text is None else len(text.splitlines()),
             "raw_path": None if text is None else str(paths.generation(member.stage, member.gen_id) / RAW),
-            "failure": None if failure is None else asdict(failure),
+            "failure": None if failure is None else failure.to_json(),
         }
 
     def compute_cost_usd(self, usage: Mapping[str, Any]) -> float | None:

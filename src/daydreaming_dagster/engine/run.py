@@ -6,7 +6,7 @@ import asyncio
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -30,12 +30,16 @@ class RunReport:
     Attributes:
         progress: final counts.
         errors: the first error of each reason.
+        failed: tasks that ended without a response, by gen_id.
+        reused: gen_ids whose stored response was taken again.
         stopped: why it ended before all was done; None when it was not cut short.
         duration_s: wall time, seconds.
     """
 
     progress: Progress
     errors: Mapping[str, DayDreamingError] = field(default_factory=dict)
+    failed: Mapping[str, DayDreamingError] = field(default_factory=dict)
+    reused: Set[str] = frozenset()
     stopped: DayDreamingError | None = None
     duration_s: float = 0.0
 
@@ -84,13 +88,24 @@ def run_plan(
         retry: when to try again.
         on_stored: told of each batch that reached the disk, from another thread.
     """
-    return asyncio.run(_run(recipe, plan, run_info, environ, progress, parse, retry, on_stored))
+    run = _run(
+        recipe,
+        plan,
+        run_info,
+        environ=environ,
+        progress=progress,
+        parse=parse,
+        retry=retry,
+        on_stored=on_stored,
+    )
+    return asyncio.run(run)
 
 
 async def _run(
     recipe: Recipe,
     plan: Plan,
     run_info: RunInfo,
+    *,
     environ: Mapping[str, str],
     progress: Progress | None,
     parse: bool,
@@ -107,7 +122,14 @@ async def _run(
                 counts = await scheduler.run(plan)
     finally:
         await clients.aclose()
-    return RunReport(counts, scheduler.errors, scheduler.stopped, time.perf_counter() - started)
+    return RunReport(
+        progress=counts,
+        errors=scheduler.errors,
+        failed=scheduler.failed,
+        reused=scheduler.reused,
+        stopped=scheduler.stopped,
+        duration_s=time.perf_counter() - started,
+    )
 
 
 @contextmanager

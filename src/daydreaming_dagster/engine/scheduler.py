@@ -17,7 +17,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from daydreaming_dagster.domain.catalogue import Pool
@@ -89,7 +89,7 @@ class RetryPolicy:
         if attempts >= limit:
             return None
         backoff = min(self.cap_s, self.base_s * 2 ** min(attempts - 1, 30)) * (0.5 + jitter / 2)
-        return max(backoff, error.retry_after_s or 0.0)
+        return float(max(backoff, error.retry_after_s or 0.0))
 
 
 class Scheduler:
@@ -121,6 +121,10 @@ class Scheduler:
         self.progress = progress or Progress()
         self.errors: dict[str, DayDreamingError] = {}
         """First error of each reason, for people."""
+        self.failed: dict[str, DayDreamingError] = {}
+        """By gen_id, tasks that ended without a response."""
+        self.reused: set[str] = set()
+        """Gen_ids whose stored response was taken again."""
         self._recipe = recipe
         self._clients = clients
         self._writer = writer
@@ -224,9 +228,9 @@ class Scheduler:
         try:
             attempt = self._prepare(task)
             outcome = self._reuse(task, attempt)
-            how = self.progress.reused if task.action is Action.ENSURE else self.progress.parsed_again
+            how = self.progress.reused
             if outcome is None and task.action is Action.PARSE:
-                outcome = self._parse_again(task)
+                how, outcome = self.progress.parsed_again, self._parse_again(task)
             if outcome is None:
                 how = self.progress.made
                 outcome = await self._call(task, attempt)
@@ -308,6 +312,7 @@ class Scheduler:
             self._halt(f"endpoint {model.endpoint}", error)
         raw = attempt.build_raw_metadata(self._run_info, self._recipe.store.paths, None, Failure.of_error(error), error)
         self.errors.setdefault(error.reason, error)
+        self.failed[attempt.member.gen_id] = error
         outcome = self._outcome(attempt.member, attempt.prompt, error.partial_text, raw, None)
         self.progress.count_call(outcome)
         return outcome
@@ -353,6 +358,7 @@ class Scheduler:
         failure, parsed = self._read(member, text, raw.get("finish_reason"))
         if failure is not None or (raw.get("failure") or {}).get("reason") in {"provider_error", "transport"}:
             return None
+        self.reused.add(member.gen_id)
         return self._outcome(member, attempt.prompt, text, {**raw, "failure": None}, parsed)
 
     def _answers_same_request(self, raw: Mapping[str, Any], attempt: Attempt) -> bool:
@@ -365,7 +371,7 @@ class Scheduler:
         text = store.find_raw(member.stage, member.gen_id) or ""
         raw = store.find_raw_metadata(member.stage, member.gen_id) or {}
         failure, parsed = self._read(member, text, raw.get("finish_reason"))
-        return self._outcome(member, None, text, {**raw, "failure": failure and asdict(failure)}, parsed)
+        return self._outcome(member, None, text, {**raw, "failure": failure and failure.to_json()}, parsed)
 
     def _read(self, member: Member, text: str, finish_reason: str | None) -> tuple[Failure | None, str | None]:
         try:
@@ -402,6 +408,7 @@ class Scheduler:
 
     def _end_failed(self, task: Task, error: DayDreamingError) -> None:
         self.errors.setdefault(error.reason, error)
+        self.failed[task.member.gen_id] = error
         self._outstanding -= 1
         self.progress.failed[task.member.stage] += 1
         self.progress.failures[task.member.stage, error.reason] += 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -46,9 +46,13 @@ class Failure:
         """What is kept of an error."""
         return cls(error.reason, error.what, str(error.culprits.get("code", "")), error.lasting)
 
+    def to_json(self) -> dict[str, Any]:
+        """As `raw_metadata.json` holds it."""
+        return asdict(self)
+
     @classmethod
     def of_json(cls, value: dict[str, Any]) -> Failure:
-        """Reads what `asdict` wrote; missing keys get their defaults."""
+        """Reads what `to_json` gave; missing keys get their defaults."""
         return cls(
             reason=str(value.get("reason", "unknown")),
             message=str(value.get("message", "")),

@@ -1,0 +1,122 @@
+"""The cohort: which concepts are combined, and which drafts, essays and evaluations follow. Calls no model.
+
+`cohort_id` and `cohort_membership` alone are enough on a fresh clone; the other three show the way there.
+"""
+
+from dagster import AssetExecutionContext, Config, MaterializeResult, MetadataValue, Output, asset
+from pydantic import Field
+
+from daydreaming_dagster.assets.partitions import PARTITIONS, synchronize_partitions
+from daydreaming_dagster.domain.stages import Stage
+from daydreaming_dagster.resources.failures import explain_failures
+from daydreaming_dagster.resources.workspace import WorkspaceResource
+from daydreaming_dagster.store.combinations import write_selected_combinations
+
+COHORT_GROUP = "cohort"
+
+
+class CohortIdConfig(Config):
+    """Run config of `cohort_id`."""
+
+    override: str | None = Field(default=None, description="Name for the cohort instead of the computed id.")
+
+
+@asset(group_name=COHORT_GROUP, kinds={"csv"}, deps=["concepts"])
+def selected_combo_mappings(context: AssetExecutionContext, workspace: WorkspaceResource) -> MaterializeResult[None]:
+    """Which concepts go together: generated from the active concepts, or your own file when you have edited it."""
+    with explain_failures():
+        opened = workspace.open()
+        selection = write_selected_combinations(opened.paths, opened.catalogue, opened.config)
+    if selection.note:
+        context.log.info(selection.note)
+    return MaterializeResult(
+        metadata={
+            "path": MetadataValue.path(opened.paths.selected_combos_csv),
+            "combinations": len(selection.combinations),
+            "curated_by_hand": selection.curated,
+        }
+    )
+
+
+@asset(group_name=COHORT_GROUP, kinds={"csv"}, deps=[selected_combo_mappings])
+def content_combinations(workspace: WorkspaceResource) -> MaterializeResult[None]:
+    """The combinations with the texts that draft prompts will show; every one ever used is kept in a registry."""
+    with explain_failures():
+        opened = workspace.open()
+        plan = opened.plan_cohort()
+    rows = [
+        f"| `{combination.combo_id}` | {', '.join(combination.concept_ids)} |"
+        for combination in list(plan.combinations.values())[:50]
+    ]
+    return MaterializeResult(
+        metadata={
+            "combinations": len(plan.combinations),
+            "registry": MetadataValue.path(opened.paths.combo_registry_csv),
+            "first_combinations": MetadataValue.md("\n".join(["| combo_id | concepts |", "|---|---|", *rows])),
+        }
+    )
+
+
+@asset(
+    group_name=COHORT_GROUP,
+    kinds={"json"},
+    io_manager_key="cohort_id_io_manager",
+    deps=[
+        content_combinations,
+        "draft_templates",
+        "essay_templates",
+        "evaluation_templates",
+        "llm_models",
+        "replication_config",
+        "selection_files",
+    ],
+)
+def cohort_id(context: AssetExecutionContext, config: CohortIdConfig, workspace: WorkspaceResource) -> Output[str]:
+    """Name of the cohort, computed from everything that decides its membership, and its manifest."""
+    with explain_failures():
+        opened = workspace.open(config.override)
+        plan = opened.build_cohort()
+    for note in plan.notes:
+        context.log.info(note)
+    return Output(
+        plan.cohort_id,
+        metadata={
+            "cohort_id": plan.cohort_id,
+            "manifest": MetadataValue.path(opened.paths.manifest(plan.cohort_id)),
+            "unchanged": plan.unchanged,
+            **{f"{stage}s": sum(1 for member in plan.members if member.stage is stage) for stage in Stage},
+        },
+    )
+
+
+@asset(group_name=COHORT_GROUP, kinds={"csv"})
+def cohort_membership(
+    context: AssetExecutionContext, workspace: WorkspaceResource, cohort_id: str
+) -> MaterializeResult[None]:
+    """The cohort's generations, one row each, and their partitions registered with Dagster."""
+    with explain_failures():
+        opened = workspace.open(cohort_id)
+        cohort = opened.require_current_cohort()
+        counts = synchronize_partitions(context.instance, opened.paths, cohort)
+    return MaterializeResult(
+        metadata={
+            "cohort_id": cohort.cohort_id,
+            "path": MetadataValue.path(opened.paths.membership(cohort.cohort_id)),
+            "rows": len(cohort.members),
+            **counts,
+        }
+    )
+
+
+@asset(group_name=COHORT_GROUP, deps=[cohort_membership])
+def register_cohort_partitions(context: AssetExecutionContext, workspace: WorkspaceResource) -> MaterializeResult[None]:
+    """Dagster's partitions brought in line with the cohort: what is missing is added, what went stale is pruned."""
+    with explain_failures():
+        opened = workspace.open()
+        cohort = opened.require_current_cohort()
+        counts = synchronize_partitions(context.instance, opened.paths, cohort)
+    registered = {
+        f"{stage}_partitions": len(context.instance.get_dynamic_partitions(str(definition.name)))
+        for stage, definition in PARTITIONS.items()
+    }
+    return MaterializeResult(metadata={"cohort_id": cohort.cohort_id, **counts, **registered})

@@ -1,0 +1,55 @@
+"""Partitions of the stage assets: one key per generation, its gen_id. Named constants, registered by the cohort."""
+
+from collections.abc import Mapping
+
+from dagster import DagsterInstance, DynamicPartitionsDefinition, SpecificPartitionsPartitionMapping
+
+from daydreaming_dagster.domain.membership import Cohort
+from daydreaming_dagster.domain.stages import Stage
+from daydreaming_dagster.store.paths import DataPaths
+from daydreaming_dagster.store.registrations import find_stale_gen_ids, remember_registration
+
+DRAFTS = DynamicPartitionsDefinition(name="draft_gens")
+"""One partition per draft."""
+
+ESSAYS = DynamicPartitionsDefinition(name="essay_gens")
+"""One partition per essay."""
+
+EVALUATIONS = DynamicPartitionsDefinition(name="evaluation_gens")
+"""One partition per evaluation."""
+
+PARTITIONS: Mapping[Stage, DynamicPartitionsDefinition] = {
+    Stage.DRAFT: DRAFTS,
+    Stage.ESSAY: ESSAYS,
+    Stage.EVALUATION: EVALUATIONS,
+}
+
+FROM_ITS_PARENT = SpecificPartitionsPartitionMapping([])
+"""Between two stages. Which parent a generation has stands in the membership; Dagster is told of the edge, but not of
+100,000 times 100,000 possible pairs of keys."""
+
+
+def synchronize_partitions(instance: DagsterInstance, paths: DataPaths, cohort: Cohort) -> dict[str, int]:
+    """Brings Dagster's partitions in line with a cohort.
+
+    Keys of its members are added. Keys that an earlier version of the same cohort registered are removed unless another
+    cohort has them; nothing else is ever removed, and files never are.
+
+    Returns:
+        Numbers of keys added by stage (`added_drafts`, …) and removed (`pruned`).
+    """
+    counts: dict[str, int] = {}
+    stale = find_stale_gen_ids(paths, cohort)
+    counts["pruned"] = 0
+    for stage, definition in PARTITIONS.items():
+        name = str(definition.name)
+        known = set(instance.get_dynamic_partitions(name))
+        new = [member.gen_id for member in cohort.members if member.stage is stage and member.gen_id not in known]
+        if new:
+            instance.add_dynamic_partitions(name, new)
+        counts[f"added_{stage}s"] = len(new)
+        for gen_id in known & stale:
+            instance.delete_dynamic_partition(name, gen_id)
+            counts["pruned"] += 1
+    remember_registration(paths, cohort)
+    return counts

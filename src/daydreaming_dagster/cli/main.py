@@ -1,0 +1,59 @@
+"""`daydreaming`: one command per file; nothing heavy is imported before a command needs it.
+
+Exit codes: 0 all done, 1 an error that the message explains, 2 wrong usage, 3 finished but some generations failed or
+wait, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from daydreaming_dagster.cli import demo, run
+from daydreaming_dagster.cli.console import print_error
+from daydreaming_dagster.domain.errors import DayDreamingError
+
+app = typer.Typer(
+    name="daydreaming",
+    help="Experiments on how language models have ideas: drafts, essays, evaluations, and what the scores are worth.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def options(
+    data_root: Annotated[
+        Path | None,
+        typer.Option(help="Where inputs, generations and tables lie; else DAYDREAMING_DATA_ROOT, else `data`."),
+    ] = None,
+    debug: Annotated[bool, typer.Option(help="Show where in the code an error came from.")] = False,
+) -> None:
+    """Options of every command."""
+    if data_root is not None:
+        os.environ["DAYDREAMING_DATA_ROOT"] = str(data_root)
+    if debug:
+        os.environ["DD_DEBUG"] = "1"
+
+
+app.command()(run.run)
+app.command()(demo.demo)
+
+
+def main() -> None:
+    """Runs the command line; every failure of ours is one sentence and a fix."""
+    try:
+        app()
+    except DayDreamingError as error:
+        if os.environ.get("DD_DEBUG"):
+            raise
+        print_error(error)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,30 @@
+"""`daydreaming run`: the main job."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def run(
+    cohort: Annotated[str | None, typer.Option(help="Name for the cohort instead of the computed id.")] = None,
+    k_max: Annotated[int | None, typer.Option(help="Concepts per combination.")] = None,
+    description_level: Annotated[str | None, typer.Option(help="sentence, paragraph or article.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="KEY=VALUE for the Dagster runs; repeatable.")] = None,
+    retry: Annotated[
+        str, typer.Option(help="Call these again although they failed for a lasting reason: truncated,parse_failed,…")
+    ] = "",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and the result only.")] = False,
+) -> None:
+    """Make the whole job: cohort, drafts, essays, evaluations, results. Start it again to go on where it stopped."""
+    from daydreaming_dagster.cli.main_job import MainJob, parse_tags
+
+    job = MainJob(
+        cohort=cohort,
+        resource_config={"k_max": k_max, "description_level": description_level},
+        tags=parse_tags(tag or []),
+        retry=[reason.strip() for reason in retry.split(",") if reason.strip()],
+        quiet=quiet,
+    )
+    raise typer.Exit(job.run())

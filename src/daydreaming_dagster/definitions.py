@@ -1,0 +1,57 @@
+"""Wiring only: settings → resources → assets, checks, jobs, sensors."""
+
+from dagster import Definitions, in_process_executor, multiprocess_executor
+
+from daydreaming_dagster.assets import (
+    group_cohorts,
+    group_draft,
+    group_essay,
+    group_evaluation,
+    raw_data,
+    results_processing,
+    results_summary,
+)
+from daydreaming_dagster.automation import cohort_run, unwatched_board
+from daydreaming_dagster.resources.cohort_id_io import CohortIdIOManager
+from daydreaming_dagster.resources.workspace import ExperimentConfigResource, WorkspaceResource
+from daydreaming_dagster.settings import Settings
+
+ASSETS = [
+    *raw_data.RAW_INPUTS,
+    group_cohorts.selected_combo_mappings,
+    group_cohorts.content_combinations,
+    group_cohorts.cohort_id,
+    group_cohorts.cohort_membership,
+    group_cohorts.register_cohort_partitions,
+    group_draft.draft_prompt,
+    group_draft.draft_raw,
+    group_draft.draft_parsed,
+    group_essay.essay_prompt,
+    group_essay.essay_raw,
+    group_essay.essay_parsed,
+    group_evaluation.evaluation_prompt,
+    group_evaluation.evaluation_raw,
+    group_evaluation.evaluation_parsed,
+    results_processing.parsed_scores,
+    results_summary.generation_scores_pivot,
+]
+
+
+def build_resources(experiment_config: ExperimentConfigResource) -> dict[str, object]:
+    """The resources of every run, over these settings."""
+    workspace = WorkspaceResource(experiment_config=experiment_config)
+    return {
+        "experiment_config": experiment_config,
+        "workspace": workspace,
+        "cohort_id_io_manager": CohortIdIOManager(workspace=workspace),
+        "run_board": unwatched_board,
+    }
+
+
+defs = Definitions(
+    assets=ASSETS,
+    jobs=[cohort_run],
+    resources=build_resources(ExperimentConfigResource.configure_at_launch()),
+    # One interpreter start per step costs more than most steps; DD_EXECUTOR=multiprocess brings the processes back.
+    executor=multiprocess_executor if Settings().executor == "multiprocess" else in_process_executor,
+)

@@ -1,0 +1,130 @@
+"""One data root, opened: its inputs, its cohorts, its generations, and the settings they are used with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from daydreaming_dagster.domain.catalogue import Catalogue
+from daydreaming_dagster.domain.combinations import Combination
+from daydreaming_dagster.domain.errors import MembershipError
+from daydreaming_dagster.domain.experiment_config import ExperimentConfig
+from daydreaming_dagster.domain.membership import Member
+from daydreaming_dagster.domain.stages import Stage
+from daydreaming_dagster.engine.recipe import Recipe
+from daydreaming_dagster.store.cohorts import (
+    Cohort,
+    CohortPlan,
+    find_current_cohort_id,
+    iter_cohort_ids,
+    plan_cohort,
+    read_cohort,
+    write_cohort,
+)
+from daydreaming_dagster.store.combinations import read_combo_registry
+from daydreaming_dagster.store.generations import GenerationStore
+from daydreaming_dagster.store.journal import replay_journals
+from daydreaming_dagster.store.paths import DataPaths
+from daydreaming_dagster.store.raw_inputs import read_catalogue
+
+REBUILD_COMMAND = 'daydreaming materialize --select "cohort_id,cohort_membership"'
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A data root in use.
+
+    Attributes:
+        paths: where its files lie.
+        config: settings of the experiment.
+        cohort_override: name of the cohort to build or use (`DD_COHORT`, or run config); None takes the computed one.
+        environ: where endpoints' keys are looked up.
+    """
+
+    paths: DataPaths
+    config: ExperimentConfig
+    cohort_override: str | None = None
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """The input files, read once.
+
+        Raises:
+            InputErrors: all their problems.
+        """
+        return read_catalogue(self.paths)
+
+    @cached_property
+    def store(self) -> GenerationStore:
+        """The generations; what a killed process left in its journal is put in place first."""
+        store = GenerationStore(self.paths)
+        replay_journals(store)
+        return store
+
+    def plan_cohort(self) -> CohortPlan:
+        """The cohort that the inputs describe; writes nothing."""
+        return plan_cohort(self.paths, self.catalogue, self.config, override=self.cohort_override, existing=self.store)
+
+    def build_cohort(self) -> CohortPlan:
+        """The cohort that the inputs describe, made real; doing it again changes nothing."""
+        plan = self.plan_cohort()
+        write_cohort(self.paths, plan)
+        return plan
+
+    def find_current_cohort(self) -> Cohort | None:
+        """The cohort in use: the named one, else the one built last; None when there is none yet."""
+        cohort_id = find_current_cohort_id(self.paths, self.cohort_override)
+        return None if cohort_id is None else read_cohort(self.paths, cohort_id)
+
+    def require_current_cohort(self) -> Cohort:
+        """The cohort in use.
+
+        Raises:
+            MembershipError: none was built yet.
+        """
+        cohort = self.find_current_cohort()
+        if cohort is None:
+            raise MembershipError(f"There is no cohort under {self.paths.cohorts} yet.", fix=REBUILD_COMMAND)
+        return cohort
+
+    def require_members(self, stage: Stage, gen_ids: Iterable[str]) -> list[Member]:
+        """The cohort rows of these generations: from the current cohort, else from the newest one that has them.
+
+        Raises:
+            MembershipError: a generation is in no cohort.
+        """
+        wanted = dict.fromkeys(gen_ids)
+        found: dict[str, Member] = {}
+        for cohort in self._cohorts_newest_first():
+            found |= {
+                member.gen_id: member
+                for member in cohort.members
+                if member.gen_id in wanted and member.stage is stage and member.gen_id not in found
+            }
+            if len(found) == len(wanted):
+                break
+        missing = [gen_id for gen_id in wanted if gen_id not in found]
+        if missing:
+            raise MembershipError(
+                f"{stage.capitalize()} generation '{missing[0]}' not found in the membership of any cohort"
+                + (f" (nor {len(missing) - 1} more)." if len(missing) > 1 else "."),
+                fix="The partition is stale, or an input was edited since. Rebuild the cohort (stale partitions are "
+                f"pruned, the rest is registered): {REBUILD_COMMAND}",
+                culprits={"gen_ids": missing},
+            )
+        return [found[gen_id] for gen_id in wanted]
+
+    def recipe(self, combinations: Mapping[str, Combination] | None = None) -> Recipe:
+        """How generations are made here; combinations that a cohort does not bring come from the registry."""
+        known = {**read_combo_registry(self.paths), **(combinations or {})}
+        return Recipe(self.catalogue, self.config, known, self.store)
+
+    def _cohorts_newest_first(self) -> Iterable[Cohort]:
+        current = self.find_current_cohort()
+        if current is not None:
+            yield current
+        for cohort_id in iter_cohort_ids(self.paths):
+            if current is None or cohort_id != current.cohort_id:
+                yield read_cohort(self.paths, cohort_id)

@@ -1,0 +1,41 @@
+"""Which Dagster instance the command line uses, and its configuration where there is none yet."""
+
+from __future__ import annotations
+
+import os
+from importlib.resources import files
+from pathlib import Path
+
+from dagster import DagsterInstance
+
+from daydreaming_dagster.store.files import write_text
+
+VARIABLE = "DAGSTER_HOME"
+_CONFIGURATION = "dagster.yaml"
+
+
+def open_instance(home: Path | None = None) -> DagsterInstance:
+    """The instance of `home`, of DAGSTER_HOME, of `.env`, or of `dagster_home` in the working directory.
+
+    A home without a `dagster.yaml` gets the one that travels with the package.
+    """
+    chosen = (home or _find_home()).absolute()
+    os.environ[VARIABLE] = str(chosen)
+    if not (chosen / _CONFIGURATION).exists():
+        write_text(chosen / _CONFIGURATION, _read_configuration())
+    return DagsterInstance.get()
+
+
+def _find_home() -> Path:
+    if value := os.environ.get(VARIABLE):
+        return Path(value)
+    from dotenv import dotenv_values
+
+    return Path(dotenv_values(".env").get(VARIABLE) or "dagster_home")
+
+
+def _read_configuration() -> str:
+    packaged = Path(str(files("daydreaming_dagster"))) / "resources" / _CONFIGURATION
+    if packaged.is_file():
+        return packaged.read_text()
+    return (packaged.parents[3] / "dagster_home" / _CONFIGURATION).read_text()
