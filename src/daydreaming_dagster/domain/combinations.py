@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from math import comb
 
 from daydreaming_dagster.domain.catalogue import Concept, DescriptionLevel
 from daydreaming_dagster.domain.errors import ConfigurationError
 from daydreaming_dagster.domain.ids import compute_combo_id
+
+LARGEST_TABLE = 1_000_000
+"""Combinations; more than that is a slip in `k_max` or in the active concepts, and would fill the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,7 @@ def build_all_combinations(
     """All C(n, k_max) combinations of the given concepts, in the order of the concepts.
 
     Raises:
-        ConfigurationError: fewer concepts than k_max, or k_max below 1.
+        ConfigurationError: fewer concepts than k_max, k_max below 1, or far too many combinations.
     """
     if k_max < 1:
         raise ConfigurationError(
@@ -48,6 +52,13 @@ def build_all_combinations(
         raise ConfigurationError(
             f"{len(concepts)} active concepts cannot make combinations of k_max = {k_max}.",
             fix="Set more concepts active in 1_raw/concepts_metadata.csv, or lower k_max (DD_K_MAX or --k-max).",
+        )
+    count = comb(len(concepts), k_max)
+    if count > LARGEST_TABLE:
+        raise ConfigurationError(
+            f"{len(concepts)} active concepts make {count:,} combinations of k_max = {k_max}; "
+            f"more than {LARGEST_TABLE:,} are refused.",
+            fix="Lower k_max (DD_K_MAX or --k-max), or set fewer concepts active in 1_raw/concepts_metadata.csv.",
         )
     ids = [concept.concept_id for concept in concepts]
     return [build_combination(chosen, description_level, k_max) for chosen in combinations(ids, k_max)]

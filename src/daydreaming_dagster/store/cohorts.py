@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,28 +18,35 @@ from typing import Any
 
 from daydreaming_dagster import __version__
 from daydreaming_dagster.domain.catalogue import Catalogue
-from daydreaming_dagster.domain.combinations import Combination, build_all_combinations
+from daydreaming_dagster.domain.combinations import Combination
 from daydreaming_dagster.domain.errors import ConfigurationError, StoreError
 from daydreaming_dagster.domain.experiment_config import ExperimentConfig
 from daydreaming_dagster.domain.ids import compute_cohort_id
-from daydreaming_dagster.domain.manifest import build_cartesian_part, build_frozen_part
+from daydreaming_dagster.domain.manifest import build_frozen_part, describe_changes
 from daydreaming_dagster.domain.membership import (
+    MEMBERSHIP_COLUMNS,
+    MODE_CARTESIAN,
     REBUILD,
-    Axes,
     Cohort,
     Member,
-    build_cartesian_members,
+    build_conflict_error,
     require_distinct_ids,
     require_valid_parents,
 )
+from daydreaming_dagster.domain.prompts import build_concept_texts, render_draft_prompt
+from daydreaming_dagster.domain.selection import Mode
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.store import files
+from daydreaming_dagster.store.blueprints import Blueprint, Rows, build_stored_member, read_blueprint
+from daydreaming_dagster.store.combinations import find_unregistered, read_combo_registry, register_combinations
 from daydreaming_dagster.store.generations import GenerationStore
 from daydreaming_dagster.store.membership_csv import dump_membership, read_membership
 from daydreaming_dagster.store.paths import DataPaths
 
 _MEMBERSHIP_SHA256 = "membership_sha256"
 _COHORT_NAME = re.compile(r"\w[\w.+@~-]*")
+_COMPUTED_ID = re.compile(r"cohort-[0-9a-f]{12}")
+_RENDERING_MODES = (MODE_CARTESIAN, Mode.REGENERATE.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,52 +90,56 @@ def plan_cohort(
         ConfigurationError: the inputs ask for no cohort that could be made.
         MembershipError: rows contradict each other.
     """
-    axes = _build_axes(catalogue)
-    combinations = {
-        combination.combo_id: combination
-        for combination in build_all_combinations(catalogue.active_concepts(), config.description_level, config.k_max)
-    }
-    part = build_cartesian_part(combinations, axes)
-    cohort_id = _require_name(override) if override else compute_cohort_id(part)
-    stored = _find_unchanged(paths, cohort_id, part, existing)
-    members = stored if stored is not None else build_cartesian_members(cohort_id, combinations, axes)
-    if stored is None:
-        require_distinct_ids(members)
-        require_valid_parents(members)
-    manifest = {
-        "cohort_id": cohort_id,
-        "package_version": __version__,
-        "membership": part,
-        "counts": {str(stage): sum(1 for member in members if member.stage is stage) for stage in Stage},
-        **build_frozen_part(catalogue, config, members, combinations),
-    }
-    return CohortPlan(cohort_id, manifest, members, combinations, unchanged=stored is not None)
+    blueprint = read_blueprint(paths, catalogue, config, existing)
+    computed_id = compute_cohort_id(blueprint.part)
+    cohort_id = _require_name(override) if override else computed_id
+    stored = _read_stored(paths, cohort_id)
+    if override and stored.found and not _may_be_rebuilt(stored, cohort_id, blueprint.part):
+        return _keep(paths, cohort_id, computed_id)
+    same = stored.manifest.get("membership") == blueprint.part
+    notes = list(blueprint.notes)
+    if same and stored.intact:
+        members = read_membership(paths.membership(cohort_id), cohort_id, existing)
+        rows = Rows(members, _find_combinations(stored.manifest))
+    else:
+        rows = _build_rows(paths, blueprint, cohort_id, existing)
+        if same:
+            notes.append(f"The membership of '{cohort_id}' was edited, damaged or lost since; it is built again.")
+    _try_draft_templates(catalogue, blueprint.part["mode"], rows)
+    manifest = _build_manifest(catalogue, config, blueprint, cohort_id, rows)
+    notes.extend([*rows.notes, *_describe_since(cohort_id, stored.manifest, manifest)])
+    return CohortPlan(
+        cohort_id,
+        # What was true when its first generations were made stays on record for as long as the rows are the same.
+        stored.manifest if same else manifest,
+        rows.members,
+        rows.combinations,
+        unchanged=same and stored.intact,
+        notes=notes,
+    )
 
 
 def write_cohort(paths: DataPaths, plan: CohortPlan, *, clock: Callable[[], datetime] | None = None) -> bool:
     """Makes a planned cohort real and the current one; True when something had to be written.
 
     Raises:
+        MembershipError: the registry knows a combination of the same id with other content.
         StoreError: the disk refuses.
     """
-    manifest_path = paths.manifest(plan.cohort_id)
+    now = (clock or _now)()
+    register_combinations(paths, plan.combinations.values(), clock=lambda: now)
+    manifest_path, membership_path = paths.manifest(plan.cohort_id), paths.membership(plan.cohort_id)
     if plan.unchanged:
-        with files.explain_os_errors(manifest_path):
-            os.utime(manifest_path)
+        marker = manifest_path if manifest_path.exists() else membership_path
+        with files.explain_os_errors(marker):
+            os.utime(marker)
         return False
     content = dump_membership(plan.members)
-    files.write_bytes(paths.membership(plan.cohort_id), content, durable=True)
-    now = (clock or _now)()
+    files.write_bytes(membership_path, content, durable=True)
+    manifest = {"created_at": now.isoformat(timespec="seconds"), **plan.manifest}
+    manifest[_MEMBERSHIP_SHA256] = hashlib.sha256(content).hexdigest()
     # Last, because a manifest says that the membership beside it is complete.
-    files.write_json(
-        manifest_path,
-        {
-            **plan.manifest,
-            "created_at": now.isoformat(timespec="seconds"),
-            _MEMBERSHIP_SHA256: hashlib.sha256(content).hexdigest(),
-        },
-        durable=True,
-    )
+    files.write_json(manifest_path, manifest, durable=True)
     return True
 
 
@@ -138,22 +150,35 @@ def read_cohort(paths: DataPaths, cohort_id: str) -> Cohort:
         StoreError: there is no such cohort, or one of its files is damaged.
     """
     if not _COHORT_NAME.fullmatch(cohort_id) or not paths.cohort(cohort_id).is_dir():
-        raise StoreError(f"There is no cohort '{cohort_id}' in {paths.cohorts}.", fix=REBUILD, reason="cohort_missing")
+        built = [name for _, name in sorted(_list_built(paths), reverse=True)]
+        known = f"Known: {', '.join(built[:5])}." if built else "None was built yet."
+        raise StoreError(
+            f"There is no cohort '{cohort_id}' in {paths.cohorts}. {known}", fix=REBUILD, reason="cohort_missing"
+        )
     manifest = files.find_json(paths.manifest(cohort_id)) or {}
     members = read_membership(paths.membership(cohort_id), cohort_id, GenerationStore(paths))
-    return Cohort(cohort_id, manifest, members, _read_combinations(manifest))
+    try:
+        combinations = _find_combinations(manifest)
+    except (KeyError, TypeError, AttributeError) as error:
+        path = paths.manifest(cohort_id)
+        raise StoreError(f"{path} is damaged: its combinations cannot be read ({error!r}).", fix=REBUILD) from error
+    if not combinations:
+        # Older versions kept combinations in the registry only.
+        used = {member.combo_id for member in members}
+        combinations = {key: value for key, value in read_combo_registry(paths).items() if key in used}
+    return Cohort(cohort_id, manifest, members, combinations)
 
 
 def find_current_cohort_id(paths: DataPaths, override: str | None = None) -> str | None:
     """The named cohort, else the one that was built last, else None."""
-    if override:
-        return override
-    built = [
-        (_find_built_at(folder), folder.name)
-        for folder in (paths.cohorts.iterdir() if paths.cohorts.is_dir() else ())
-        if folder.is_dir()
-    ]
-    return max((entry for entry in built if entry[0] is not None), default=(0, None))[1]
+    return override or max(_list_built(paths), default=(0, None))[1]
+
+
+def _list_built(paths: DataPaths) -> list[tuple[int, str]]:
+    if not paths.cohorts.is_dir():
+        return []
+    built = ((_find_built_at(folder), folder.name) for folder in paths.cohorts.iterdir())
+    return [(time_ns, name) for time_ns, name in built if time_ns is not None]
 
 
 def _find_built_at(folder: Path) -> int | None:
@@ -176,34 +201,126 @@ def _require_name(override: str) -> str:
     return override
 
 
-def _build_axes(catalogue: Catalogue) -> Axes:
-    return Axes(
-        draft_templates=tuple(template.template_id for template in catalogue.active_templates(Stage.DRAFT)),
-        essay_templates=tuple(template.template_id for template in catalogue.active_templates(Stage.ESSAY)),
-        evaluation_templates=tuple(template.template_id for template in catalogue.active_templates(Stage.EVALUATION)),
-        generation_models=tuple(model.id for model in catalogue.generation_models()),
-        evaluation_models=tuple(model.id for model in catalogue.evaluation_models()),
-        replicates=catalogue.replicates,
+# What stands on disk already ----------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """What lies under the wanted id.
+
+    Attributes:
+        manifest: empty when it is missing or damaged.
+        found: there is a manifest or a membership.
+        intact: the membership is byte for byte what was written with the manifest.
+        foreign: it was not written by this version's `write_cohort`.
+    """
+
+    manifest: Mapping[str, Any]
+    found: bool
+    intact: bool
+    foreign: bool
+
+
+def _read_stored(paths: DataPaths, cohort_id: str) -> _Stored:
+    try:
+        manifest = files.find_json(paths.manifest(cohort_id)) or {}
+    except StoreError:
+        manifest = {}
+    try:
+        membership = paths.membership(cohort_id).read_bytes()
+    except OSError:
+        membership = b""
+    header = membership.split(b"\n", 1)[0].strip().decode("utf-8", errors="replace")
+    is_foreign_table = bool(membership) and header != ",".join(MEMBERSHIP_COLUMNS)
+    return _Stored(
+        manifest,
+        found=bool(manifest or membership),
+        intact=manifest.get(_MEMBERSHIP_SHA256) == hashlib.sha256(membership).hexdigest(),
+        foreign="membership" not in manifest if manifest else is_foreign_table,
     )
 
 
-def _find_unchanged(
-    paths: DataPaths, cohort_id: str, part: Mapping[str, Any], existing: GenerationStore
-) -> list[Member] | None:
-    try:
-        manifest = files.find_json(paths.manifest(cohort_id))
-        content = paths.membership(cohort_id).read_bytes()
-    except (StoreError, OSError):
-        return None  # whatever is wrong with it, it is built again
-    if manifest is None or manifest.get("membership") != part:
-        return None
-    if manifest.get(_MEMBERSHIP_SHA256) != hashlib.sha256(content).hexdigest():
-        return None
-    return read_membership(paths.membership(cohort_id), cohort_id, existing)
+def _may_be_rebuilt(stored: _Stored, cohort_id: str, part: Mapping[str, Any]) -> bool:
+    # An id that was computed promises what it was computed from; a name somebody gave promises nothing.
+    if stored.foreign:
+        return False
+    return stored.manifest.get("membership") == part or not _COMPUTED_ID.fullmatch(cohort_id)
 
 
-def _read_combinations(manifest: Mapping[str, Any]) -> dict[str, Combination]:
+def _keep(paths: DataPaths, cohort_id: str, computed_id: str) -> CohortPlan:
+    cohort = read_cohort(paths, cohort_id)
+    note = (
+        f"'{cohort_id}' is kept as it was built, for it was named; the input files now ask for '{computed_id}'. "
+        "Unset DD_COHORT (and the run config's override) to build that one."
+    )
+    return CohortPlan(cohort_id, cohort.manifest, cohort.members, cohort.combinations, unchanged=True, notes=[note])
+
+
+def _find_combinations(manifest: Mapping[str, Any]) -> dict[str, Combination]:
     return {
         combo_id: Combination(combo_id, tuple(value["concept_ids"]), value["description_level"], value["k_max"])
         for combo_id, value in manifest.get("combinations", {}).items()
     }
+
+
+def _describe_since(cohort_id: str, stored: Mapping[str, Any], manifest: Mapping[str, Any]) -> list[str]:
+    return (
+        [f"Since '{cohort_id}' was built: {change}" for change in describe_changes(stored, manifest)] if stored else []
+    )
+
+
+# New rows -----------------------------------------------------------------------------------------------------------
+def _build_rows(paths: DataPaths, blueprint: Blueprint, cohort_id: str, existing: GenerationStore) -> Rows:
+    rows = blueprint.build(cohort_id)
+    require_distinct_ids(rows.members)
+    require_valid_parents(rows.members)
+    _require_no_conflict(rows.members, existing)
+    find_unregistered(read_combo_registry(paths), rows.combinations.values())
+    return rows
+
+
+def _build_manifest(
+    catalogue: Catalogue, config: ExperimentConfig, blueprint: Blueprint, cohort_id: str, rows: Rows
+) -> dict[str, Any]:
+    return {
+        "cohort_id": cohort_id,
+        "package_version": __version__,
+        "membership": blueprint.part,
+        "counts": Counter(member.stage.value for member in rows.members),
+        **build_frozen_part(catalogue, config, rows.members, rows.combinations),
+    }
+
+
+def _require_no_conflict(members: Sequence[Member], existing: GenerationStore) -> None:
+    stored = {stage: frozenset(existing.iter_gen_ids(stage)) for stage in Stage}
+    for member in members:
+        if member.gen_id not in stored[member.stage]:
+            continue
+        try:
+            metadata = existing.find_metadata(member.stage, member.gen_id)
+        except StoreError:
+            continue  # damaged: the engine says so when it comes to this generation
+        if metadata is not None:
+            _require_same_signature(member, build_stored_member(metadata))
+
+
+def _require_same_signature(member: Member, stored: Member) -> None:
+    # What older metadata leaves out contradicts nothing.
+    pairs = list(zip(stored.signature(), member.signature(), strict=True))
+    if any(there not in ("", wanted) for there, wanted in pairs):
+        raise build_conflict_error(member.gen_id, stored.signature(), member.signature())
+
+
+def _try_draft_templates(catalogue: Catalogue, mode: str, rows: Rows) -> None:
+    """Renders each draft template once per combination size: a broken one shows before the first call."""
+    if mode not in _RENDERING_MODES:
+        return
+    tried: set[tuple[str, int]] = set()
+    for member in rows.members:
+        combination = rows.combinations.get(member.combo_id)
+        template = catalogue.templates[Stage.DRAFT].get(member.template_id)
+        if member.stage is not Stage.DRAFT or combination is None or template is None:
+            continue
+        key = (member.template_id, len(combination.concept_ids))
+        if key not in tried and catalogue.concepts.keys() >= set(combination.concept_ids):
+            tried.add(key)
+            concepts = [catalogue.concepts[concept_id] for concept_id in combination.concept_ids]
+            render_draft_prompt(template, build_concept_texts(concepts, combination.description_level))
