@@ -26,6 +26,11 @@ TEMPLATE_VARIABLES: Mapping[Stage, tuple[str, ...]] = {
 }
 """What a template of each stage may name. `concepts` is a list of `{name, content}`; all others are texts."""
 
+_SAMPLES: Mapping[Stage, Mapping[str, Any]] = {
+    Stage.DRAFT: {"concepts": [{"name": f"Concept {number}", "content": "What it is."} for number in range(1, 33)]},
+    Stage.ESSAY: {"draft_block": "A draft.", "links_block": "A draft."},
+    Stage.EVALUATION: {"response": "An essay."},
+}
 _COMPILED_TEMPLATES = 4096
 _CODE_NAME = "<template>"
 _BORROWING_NODES = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
@@ -78,7 +83,7 @@ def render_evaluation_prompt(template: Template, essay_text: str) -> str:
 
 
 def find_template_problems(stage: Stage, source: str) -> list[TemplateProblem]:
-    """Everything wrong with a template's text that can be seen without rendering it."""
+    """Everything wrong with a template's text that does not depend on what it is rendered with."""
     if not source.strip():
         return [TemplateProblem("the template is empty")]
     try:
@@ -90,7 +95,7 @@ def find_template_problems(stage: Stage, source: str) -> list[TemplateProblem]:
     if borrowed:
         lines = sorted(node.lineno for node in borrowed)
         return [TemplateProblem("templates cannot include, import or extend others", line) for line in lines]
-    return list(_find_unknown_variables(stage, tree))
+    return list(_find_unknown_variables(stage, tree)) or _find_unknown_attributes(stage, source)
 
 
 def find_used_variables(source: str) -> set[str]:
@@ -103,6 +108,19 @@ def _find_unknown_variables(stage: Stage, tree: nodes.Template) -> Iterator[Temp
     for name in sorted(meta.find_undeclared_variables(tree) - set(allowed)):
         line = next((node.lineno for node in tree.find_all(nodes.Name) if node.name == name), None)
         yield TemplateProblem(f"{stage} templates have no such variable", line, name, ", ".join(allowed))
+
+
+def _find_unknown_attributes(stage: Stage, source: str) -> list[TemplateProblem]:
+    # Found by trying. Whatever else goes wrong may be due to the sample: it is told when the real values are there.
+    try:
+        _compile(source).render(_SAMPLES[stage])
+    except jinja2.UndefinedError as error:
+        if "has no attribute" in str(error):
+            allowed = "concept.name, concept.content" if stage is Stage.DRAFT else "the text itself"
+            return [TemplateProblem(str(error), _find_failing_line(error), allowed=allowed)]
+    except Exception:  # noqa: BLE001
+        return []
+    return []
 
 
 def _render(template: Template, values: Mapping[str, Any]) -> str:

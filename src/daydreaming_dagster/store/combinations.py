@@ -101,6 +101,15 @@ def write_selected_combinations(
     return selected
 
 
+def find_edited_combinations(paths: DataPaths) -> list[Path]:
+    """The table of combinations, where it is there and is not what was generated last."""
+    path, log = paths.selected_combos_csv, InputLog()
+    if not path.is_file():
+        return []
+    table = _read_rows(path, log)
+    return [path] if log.problems or _compute_digest(table) != _find_last_digest(paths) else []
+
+
 def read_combo_registry(paths: DataPaths) -> dict[str, Combination]:
     """Every combination ever used, by id.
 

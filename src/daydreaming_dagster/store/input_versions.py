@@ -8,11 +8,16 @@ from pathlib import Path
 
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.store import files
+from daydreaming_dagster.store.combinations import find_edited_combinations
 from daydreaming_dagster.store.paths import DataPaths
 
 
 def compute_input_versions(paths: DataPaths) -> dict[str, str]:
-    """SHA-256 over names and contents of each kind of input; a missing file counts as missing, not as an error."""
+    """SHA-256 over names and contents of each kind of input; a missing file counts as missing, not as an error.
+
+    A table of combinations that was generated and not edited is left out: it follows from the other inputs, and writing
+    it must not look like a change of them.
+    """
     kinds: dict[str, list[Path]] = {
         "concepts": [paths.concepts_csv, *_below(paths.raw / "concepts")],
         **{
@@ -21,7 +26,7 @@ def compute_input_versions(paths: DataPaths) -> dict[str, str]:
         },
         "llm_models": [paths.models_csv, paths.endpoints_csv, paths.pools_csv],
         "replication_config": [paths.replication_csv],
-        "selection_files": [paths.selected_combos_csv, paths.selected_essays, paths.selected_drafts],
+        "selection_files": [paths.selected_essays, paths.selected_drafts, *find_edited_combinations(paths)],
     }
     return {kind: _hash(members) for kind, members in kinds.items()}
 
