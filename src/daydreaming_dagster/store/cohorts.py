@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -150,7 +150,7 @@ def read_cohort(paths: DataPaths, cohort_id: str) -> Cohort:
         StoreError: there is no such cohort, or one of its files is damaged.
     """
     if not _COHORT_NAME.fullmatch(cohort_id) or not paths.cohort(cohort_id).is_dir():
-        built = [name for _, name in sorted(_list_built(paths), reverse=True)]
+        built = list(iter_cohort_ids(paths))
         known = f"Known: {', '.join(built[:5])}." if built else "None was built yet."
         raise StoreError(
             f"There is no cohort '{cohort_id}' in {paths.cohorts}. {known}", fix=REBUILD, reason="cohort_missing"
@@ -171,21 +171,21 @@ def read_cohort(paths: DataPaths, cohort_id: str) -> Cohort:
 
 def find_current_cohort_id(paths: DataPaths, override: str | None = None) -> str | None:
     """The named cohort, else the one that was built last, else None."""
-    return override or max(_list_built(paths), default=(0, None))[1]
+    return override or next(iter_cohort_ids(paths), None)
 
 
-def _list_built(paths: DataPaths) -> list[tuple[int, str]]:
-    if not paths.cohorts.is_dir():
-        return []
-    built = ((_find_built_at(folder), folder.name) for folder in paths.cohorts.iterdir())
-    return [(time_ns, name) for time_ns, name in built if time_ns is not None]
+def iter_cohort_ids(paths: DataPaths) -> Iterator[str]:
+    """All cohorts of the data root, the one that was built last first."""
+    folders = paths.cohorts.iterdir() if paths.cohorts.is_dir() else ()
+    built = [(_find_built_at(folder), folder.name) for folder in folders]
+    return iter([name for time_ns, name in sorted(built, reverse=True) if time_ns])
 
 
-def _find_built_at(folder: Path) -> int | None:
+def _find_built_at(folder: Path) -> int:
     for name in ("manifest.json", "membership.csv"):
         if (folder / name).is_file():
             return (folder / name).stat().st_mtime_ns
-    return None
+    return 0
 
 
 def _now() -> datetime:
