@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +27,8 @@ COHORT_ASSETS = (
     "register_cohort_partitions",
 )
 RESULT_GROUPS = ("results_processing", "results_summary")
+_SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+"""Dagster's own log lines go to its event log and not between ours."""
 EXIT_OK, EXIT_ERROR, EXIT_INCOMPLETE, EXIT_INTERRUPTED = 0, 1, 3, 130
 
 
@@ -50,7 +51,6 @@ class MainJob:
 
     def run(self) -> int:
         """Does the job and returns the exit code."""
-        logging.getLogger("dagster").setLevel(logging.CRITICAL)
         config = {name: value for name, value in self.resource_config.items() if value is not None}
         experiment = ExperimentConfigResource(**config)
         workspace = WorkspaceResource(experiment_config=experiment)
@@ -92,7 +92,7 @@ class MainJob:
             selection=list(selection),
             resources=definitions.build_resources(experiment),
             instance=instance,
-            run_config=run_config,
+            run_config={**run_config, **_SILENT},
             tags=dict(self.tags),
             raise_on_error=False,
         )
@@ -107,7 +107,8 @@ class MainJob:
                 instance=instance,
                 resources={**definitions.build_resources(experiment), "run_board": board},
                 run_config=RunConfig(
-                    ops={"make_generations": CohortRunConfig(cohort_id=cohort_id, retry=list(self.retry))}
+                    ops={"make_generations": CohortRunConfig(cohort_id=cohort_id, retry=list(self.retry))},
+                    loggers=_SILENT["loggers"],
                 ),
                 tags=dict(self.tags),
                 raise_on_error=False,
