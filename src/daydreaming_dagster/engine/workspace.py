@@ -17,7 +17,7 @@ from daydreaming_dagster.store.cohorts import (
     Cohort,
     CohortPlan,
     find_current_cohort_id,
-    list_cohort_ids,
+    iter_cohort_ids,
     plan_cohort,
     read_cohort,
     write_cohort,
@@ -125,6 +125,6 @@ class Workspace:
         current = self.find_current_cohort()
         if current is not None:
             yield current
-        for cohort_id in list_cohort_ids(self.paths):
+        for cohort_id in iter_cohort_ids(self.paths):
             if current is None or cohort_id != current.cohort_id:
                 yield read_cohort(self.paths, cohort_id)

@@ -171,14 +171,14 @@ def read_cohort(paths: DataPaths, cohort_id: str) -> Cohort:
 
 def find_current_cohort_id(paths: DataPaths, override: str | None = None) -> str | None:
     """The named cohort, else the one that was built last, else None."""
-    return override or next(iter(list_cohort_ids(paths)), None)
+    return override or next(iter_cohort_ids(paths), None)
 
 
-def list_cohort_ids(paths: DataPaths) -> list[str]:
-    """Ids of all cohorts on disk, the one built last first."""
-    folders = [folder for folder in (paths.cohorts.iterdir() if paths.cohorts.is_dir() else ()) if folder.is_dir()]
-    built = [(built_at, folder.name) for folder in folders if (built_at := _find_built_at(folder)) is not None]
-    return [name for _, name in sorted(built, reverse=True)]
+def iter_cohort_ids(paths: DataPaths) -> Iterator[str]:
+    """All cohorts of the data root, the one that was built last first."""
+    folders = paths.cohorts.iterdir() if paths.cohorts.is_dir() else ()
+    built = [(_find_built_at(folder), folder.name) for folder in folders]
+    return iter([name for time_ns, name in sorted(built, reverse=True) if time_ns])
 
 
 def _find_built_at(folder: Path) -> int:

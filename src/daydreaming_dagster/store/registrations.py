@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from daydreaming_dagster.domain.membership import Cohort
 from daydreaming_dagster.store import files
-from daydreaming_dagster.store.cohorts import list_cohort_ids, read_cohort
+from daydreaming_dagster.store.cohorts import iter_cohort_ids, read_cohort
 from daydreaming_dagster.store.paths import DataPaths
 
 
@@ -13,7 +13,7 @@ def find_stale_gen_ids(paths: DataPaths, cohort: Cohort) -> set[str]:
     text = files.find_text(paths.registration(cohort.cohort_id)) or ""
     stale = set(text.split()) - {member.gen_id for member in cohort.members}
     if stale:
-        for other in list_cohort_ids(paths):
+        for other in iter_cohort_ids(paths):
             if other != cohort.cohort_id:
                 stale -= {member.gen_id for member in read_cohort(paths, other).members}
     return stale
