@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import polars as pl
+from rich.box import SIMPLE
 from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
 from daydreaming_dagster.automation import RunBoard
-from daydreaming_dagster.cli.console import out, print_error
+from daydreaming_dagster.cli.console import out, print_error, print_line
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.workspace import Workspace
 from daydreaming_dagster.store.tables import read_table
@@ -31,22 +34,22 @@ def _print_work(board: RunBoard) -> None:
         return
     progress = report.progress
     if plan.size == 0:
-        out().print(f"Nothing to do: all {plan.done.total()} generations are done; no model was called.")
+        print_line(f"Nothing to do: all {plan.done.total()} generations are done; no model was called.")
     else:
         done = ", ".join(f"{progress.succeeded(stage)} {stage}s" for stage in Stage if progress.planned[stage])
         cost = f"${progress.cost_usd:.4f}" + (" and calls without a price" if progress.unpriced_calls else "")
-        out().print(
+        print_line(
             f"Made {done} in {report.duration_s:.0f} s: {progress.calls} model calls, "
             f"{progress.prompt_tokens:,} + {progress.completion_tokens:,} tokens, {cost}."
             + (f" {plan.done.total()} were done before." if plan.done else "")
         )
     for (stage, reason), count in sorted(progress.failures.items()):
-        out().print(f"[red]{count} {stage}s failed: {escape(reason)}[/]")
+        print_line(f"[red]{count} {stage}s failed: {escape(reason)}[/]")
     if progress.blocked:
-        out().print(f"[yellow]{progress.blocked.total()} generations wait for a failed parent.[/]")
+        print_line(f"[yellow]{progress.blocked.total()} generations wait for a failed parent.[/]")
     if plan.held:
         reasons = sorted({failure.reason for _, failure in plan.held})
-        out().print(
+        print_line(
             f"[yellow]{len(plan.held)} failed earlier for a lasting reason and were left alone; call them again with "
             f"--retry {','.join(reasons)}[/]"
         )
@@ -55,36 +58,61 @@ def _print_work(board: RunBoard) -> None:
 
 
 def _print_scores(workspace: Workspace) -> None:
-    pivot = read_table(workspace.paths.summary / "generation_scores_pivot.csv", "daydreaming run")
-    evaluators = [
-        name.removesuffix("_n") for name in pivot.columns if name.endswith("_n") and name[:-2] in pivot.columns
-    ]
-    if pivot.is_empty() or not evaluators:
+    scores = read_table(workspace.paths.parsing / "parsed_scores.csv", "daydreaming run")
+    essays, rubrics = rank_essays(
+        scores, [t.template_id for t in workspace.catalogue.active_templates(Stage.EVALUATION)]
+    )
+    if essays.is_empty() or not rubrics:
+        print_line("[yellow]No evaluation gave a score yet; `daydreaming status` says why.[/]")
         return
-    ranked = pivot.with_columns(mean=pl.mean_horizontal(evaluators)).sort("mean", descending=True, nulls_last=True)
-    table = Table(title="Scores by essay (mean of the rubrics, best first)", title_justify="left")
-    table.add_column("essay")
-    table.add_column("template")
-    table.add_column("model")
-    for name in evaluators:
-        table.add_column(name, justify="right", overflow="fold")
-    table.add_column("mean", justify="right")
-    for row in ranked.head(_SHOWN_ESSAYS).iter_rows(named=True):
-        scores = ["–" if row[name] is None else f"{row[name]:.1f}" for name in [*evaluators, "mean"]]
-        table.add_row(
-            row["parent_gen_id"],
-            f"{row['draft_template']} → {row['generation_template']}",
-            row["generation_model"],
-            *scores,
-        )
+    judges = scores["evaluation_llm_model"].n_unique()
+    table = Table(
+        title=f"Scores by essay, ranked by {rubrics[0]}: {'1 judge' if judges == 1 else f'mean of {judges} judges'}. "
+        "Rubrics measure different things and are not added up.",
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE,
+    )
+    table.add_column("essay", no_wrap=True)
+    table.add_column("draft → essay template", overflow="fold")
+    for rubric in rubrics:
+        table.add_column(rubric, justify="right", overflow="fold", max_width=12)
+    for row in essays.head(_SHOWN_ESSAYS).iter_rows(named=True):
+        cells = ["–" if row[rubric] is None else f"{row[rubric]:.1f}" for rubric in rubrics]
+        templates = f"{row['draft_template']} → {row['generation_template']}"
+        table.add_row(row["parent_gen_id"], templates, *cells)
     out().print(table)
-    _print_best_essay(workspace, ranked.row(0, named=True)["parent_gen_id"])
+    if len(essays) > _SHOWN_ESSAYS:
+        print_line(f"[dim]… and {len(essays) - _SHOWN_ESSAYS} more essays[/]")
+    best = essays.row(0, named=True)
+    _print_best_essay(workspace, best["parent_gen_id"], f"{rubrics[0]} {best[rubrics[0]]:.1f}")
 
 
-def _print_best_essay(workspace: Workspace, gen_id: str) -> None:
+def rank_essays(scores: pl.DataFrame, rubric_order: Sequence[str]) -> tuple[pl.DataFrame, list[str]]:
+    """Essays with the mean over judges of each rubric, best first by the first rubric, ties by the next ones.
+
+    Args:
+        scores: a frame of `PARSED_SCORES_SCHEMA`.
+        rubric_order: evaluation templates, the one to rank by first; those without a score are left out.
+
+    Returns:
+        One row per essay (`parent_gen_id`, `draft_template`, `generation_template`, a column per rubric), the rubrics.
+    """
+    usable = scores.filter(pl.col("score").is_not_null())
+    present = set(usable["evaluation_template"])
+    rubrics = [rubric for rubric in rubric_order if rubric in present]
+    keys = ["parent_gen_id", "draft_template", "generation_template"]
+    essays = usable.pivot("evaluation_template", index=keys, values="score", aggregate_function="mean")
+    if rubrics:
+        essays = essays.sort([*rubrics, "parent_gen_id"], descending=[True] * len(rubrics) + [False], nulls_last=True)
+    return essays, rubrics
+
+
+def _print_best_essay(workspace: Workspace, gen_id: str, score: str) -> None:
     text = workspace.store.find_parsed(Stage.ESSAY, gen_id) or ""
     shown = text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS].rstrip() + " …"
-    out().print(Panel(escape(shown), title=f"Best essay: {gen_id}", title_align="left", width=100))
+    out().print(Panel(escape(shown), title=f"Best essay: {gen_id} ({score})", title_align="left"))
+    print_line(f"[dim]Read more of it:[/] daydreaming show {gen_id}")
 
 
 def _print_places(workspace: Workspace, cohort_id: str) -> None:
@@ -95,4 +123,4 @@ def _print_places(workspace: Workspace, cohort_id: str) -> None:
         ("scores", paths.parsing / "parsed_scores.csv"),
         ("summary", paths.summary / "generation_scores_pivot.csv"),
     ):
-        out().print(f"[dim]{what:>26}[/]  {path}")
+        print_line(f"[dim]{what:>26}[/]  {path}")

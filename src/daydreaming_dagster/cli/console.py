@@ -17,7 +17,12 @@ def out() -> Console:
     """Standard output."""
     from rich.console import Console
 
-    return Console(soft_wrap=True, highlight=False)
+    return Console(highlight=False)
+
+
+def print_line(text: str) -> None:
+    """A line with rich markup; it is not broken where it meets the edge of a terminal, so that paths can be copied."""
+    out().print(text, soft_wrap=True)
 
 
 def print_error(error: DayDreamingError) -> None:

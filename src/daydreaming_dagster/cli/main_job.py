@@ -12,7 +12,7 @@ from dagster import DagsterInstance, ExecuteInProcessResult, RunConfig, material
 from daydreaming_dagster import definitions
 from daydreaming_dagster.automation import CohortRunConfig, RunBoard, cohort_run
 from daydreaming_dagster.cli.closing_page import print_closing_page
-from daydreaming_dagster.cli.console import out
+from daydreaming_dagster.cli.console import print_line
 from daydreaming_dagster.cli.live_progress import show_progress
 from daydreaming_dagster.domain.errors import ConfigurationError, DayDreamingError
 from daydreaming_dagster.domain.stages import Stage
@@ -119,7 +119,7 @@ class MainJob:
 
     def _say(self, text: str) -> None:
         if not self.quiet:
-            out().print(text)
+            print_line(text)
 
 
 def parse_tags(texts: Sequence[str]) -> dict[str, str]:
