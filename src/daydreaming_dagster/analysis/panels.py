@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from daydreaming_dagster.analysis.ratings import select_rated
-from daydreaming_dagster.analysis.statistics.bootstrap import FloatArray, IntArray
+from daydreaming_dagster.analysis.statistics.bootstrap import BoolArray, FloatArray, IntArray
 
 Names = list[str]
 
@@ -54,7 +54,7 @@ class Panel:
         """Number of concept combinations."""
         return len(self.combos)
 
-    def clusters_of(self, chosen: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> int:
+    def clusters_of(self, chosen: BoolArray) -> int:
         """How many combinations the chosen ratings are from."""
         return int(np.unique(self.combo[chosen]).size)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
 
 MIN_CLUSTERS = 5
 """Below this many clusters no interval is given: the draws would hardly differ from each other."""
@@ -43,19 +45,25 @@ class ClusterBootstrap:
         """How often each cluster is in each draw: blocks of shape (some draws, clusters), `draws` rows in all."""
         if self.n_clusters == 0:
             return
-        rows = max(1, min(self.draws, _CHUNK_CELLS // self.n_clusters))
+        counts = _draw_counts(self.n_clusters, self.draws, self.seed)
+        rows = max(1, _CHUNK_CELLS // self.n_clusters)
         for start in range(0, self.draws, rows):
-            size = min(rows, self.draws - start)
-            rng = np.random.default_rng([self.seed, self.n_clusters, start])
-            chosen = rng.integers(0, self.n_clusters, size=(size, self.n_clusters))
-            chosen += np.arange(size)[:, None] * self.n_clusters
-            counts = np.bincount(chosen.ravel(), minlength=size * self.n_clusters)
-            yield counts.reshape(size, self.n_clusters).astype(np.float64)
+            yield counts[start : start + rows].astype(np.float64)
 
     def draw_sums(self, cluster_totals: FloatArray) -> FloatArray:
         """Totals of each draw, shape (draws, columns), from the clusters' totals, shape (clusters, columns)."""
         blocks = [block @ cluster_totals for block in self.weights()]
         return np.concatenate(blocks) if blocks else np.empty((0, cluster_totals.shape[1]))
+
+
+@lru_cache(maxsize=4)
+def _draw_counts(n_clusters: int, draws: int, seed: int) -> npt.NDArray[np.uint8]:
+    """The weights of all draws; kept, because every table of one cohort uses the same."""
+    rng = np.random.default_rng([seed, n_clusters])
+    counts = np.empty((draws, n_clusters), dtype=np.uint8)
+    for draw in range(draws):
+        counts[draw] = np.bincount(rng.integers(0, n_clusters, n_clusters), minlength=n_clusters)
+    return counts
 
 
 def sum_by_cluster(cluster: IntArray, columns: FloatArray, n_clusters: int) -> FloatArray:
