@@ -6,54 +6,48 @@ raises `ScoreRefused`, and add one line to `SCORE_PARSERS`.
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Callable, Mapping, Sequence
 
 from daydreaming_dagster.domain.errors import ConfigurationError, ResponseError
-from daydreaming_dagster.domain.thinking import strip_thinking
+from daydreaming_dagster.domain.json_scores import read_json_score
+from daydreaming_dagster.domain.response_text import PlainLine, read_plain_lines
+from daydreaming_dagster.domain.score_labels import LABEL, Rank, is_whole
+from daydreaming_dagster.domain.score_statements import (
+    Statement,
+    find_sentences,
+    find_statements,
+    read_bare_fraction,
+)
+from daydreaming_dagster.domain.score_values import (
+    Scale,
+    ScoreRefusal,
+    ScoreRefused,
+    require_on_scale,
+    takes_back,
+)
 
+__all__ = [
+    "SCORE_PARSERS",
+    "Scale",
+    "ScoreRefusal",
+    "ScoreRefused",
+    "format_score",
+    "parse_score",
+    "read_parsed_score",
+]
 
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """The ends of a rubric's scale, in points; both ends belong to it."""
-
-    min: float = 0.0
-    max: float = 9.0
-
-    def __contains__(self, value: float) -> bool:
-        return math.isfinite(value) and self.min <= value <= self.max
-
-    def __str__(self) -> str:
-        return f"{self.min:g} to {self.max:g}"
-
-
-class ScoreRefusal(StrEnum):
-    """Why no score was read; stored as the `code` of the failure."""
-
-    EMPTY = "empty"
-    NO_SCORE = "no_score"
-    OFF_SCALE = "off_scale"
-    WRONG_DENOMINATOR = "wrong_denominator"
-    TWO_SCORES = "two_scores"
-    NOT_FINITE = "not_finite"
-    INVALID_JSON = "invalid_json"
-    NOT_A_NUMBER = "not_a_number"
-
-
-class ScoreRefused(Exception):
-    """A parser's refusal, before `parse_score` has put the parser's name and the last lines to it."""
-
-    def __init__(self, code: ScoreRefusal, why: str) -> None:
-        super().__init__(why)
-        self.code = code
-        self.why = why
+_LAST_LINES = 3
+_SHOWN_CHARS = 160
 
 
 def parse_score(parser_name: str, text: str, scale: Scale) -> float:
     """The score in a judge's response: a finite number on the scale.
+
+    Args:
+        parser_name: a key of `SCORE_PARSERS`.
+        text: the raw response.
+        scale: the template's scale; its top is the only denominator that is accepted.
 
     Raises:
         ConfigurationError: no parser has that name.
@@ -69,14 +63,26 @@ def parse_score(parser_name: str, text: str, scale: Scale) -> float:
             culprits={"parser": parser_name, "allowed": sorted(SCORE_PARSERS)},
         )
     try:
-        return _on_scale(parser(text, scale), scale)
+        if not text.strip():
+            raise ScoreRefused(ScoreRefusal.EMPTY, "the response is blank")
+        return require_on_scale(parser(text, scale), scale)
     except ScoreRefused as refused:
         raise ResponseError(
-            f"Parser '{parser_name}' read no score ({refused.code}): {refused.why}.",
-            fix="Read the whole response with `daydreaming show GEN_ID`.",
+            f"Parser '{parser_name}' read no score ({refused.code}): {refused.why}.\n{_last_lines(text)}",
+            fix="Read the whole response with `daydreaming show GEN_ID`. To see what another parser makes of it: "
+            "daydreaming parse --parser labelled_score FILE",
             reason="parse_failed",
-            culprits={"parser": parser_name, "code": str(refused.code)},
+            culprits={"parser": parser_name, "code": str(refused.code), "why": refused.why},
         ) from None
+
+
+def format_score(value: float) -> str:
+    """The text of an evaluation's `parsed.txt`: the number with a decimal point and a newline (`7.0`)."""
+    return f"{float(value)!r}\n"
+
+
+_PLAIN_NUMBER = re.compile(r"[+-]?(?:\d{1,400}(?:\.\d{0,400})?|\.\d{1,400})(?:[eE][+-]?\d{1,4})?", re.ASCII)
+_NOT_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
 
 
 def read_parsed_score(text: str, scale: Scale) -> float:
@@ -85,70 +91,195 @@ def read_parsed_score(text: str, scale: Scale) -> float:
     Raises:
         ResponseError: the line is not such a number; `culprits["code"]` is a `ScoreRefusal`.
     """
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
     try:
-        if not lines:
+        last = text.rstrip()[-1000:].rpartition("\n")[2].strip()
+        if not last:
             raise ScoreRefused(ScoreRefusal.EMPTY, "the parsed text is blank")
-        last = lines[-1]
-        if not re.fullmatch(r"[+-]?(?:\d{1,400}(?:\.\d{0,400})?|\.\d{1,400})(?:[eE][+-]?\d{1,4})?", last, re.ASCII):
-            code = ScoreRefusal.NOT_FINITE if re.fullmatch(r"[+-]?(nan|inf|infinity)", last, re.I) else None
-            raise ScoreRefused(code or ScoreRefusal.NOT_A_NUMBER, f"the last line, {last[:80]!r}, is not a number")
-        return _on_scale(float(last), scale)
+        if not _PLAIN_NUMBER.fullmatch(last):
+            code = ScoreRefusal.NOT_FINITE if _NOT_FINITE.fullmatch(last) else ScoreRefusal.NO_NUMBER
+            raise ScoreRefused(code, f"the last line, '{last[:80]}', is not a number")
+        return require_on_scale(float(last), scale)
     except ScoreRefused as refused:
         raise ResponseError(
             f"The parsed text holds no score ({refused.code}): {refused.why}.",
             fix="Parse the stored response again: daydreaming materialize --select evaluation_parsed "
             "--partition GEN_ID",
             reason="parse_failed",
-            culprits={"parser": "parsed.txt", "code": str(refused.code)},
+            culprits={"parser": "parsed.txt", "code": str(refused.code), "why": refused.why},
         ) from None
 
 
-def _on_scale(value: float, scale: Scale) -> float:
-    if not math.isfinite(value):
-        raise ScoreRefused(ScoreRefusal.NOT_FINITE, f"{value} is not a finite number")
-    if value not in scale:
-        raise ScoreRefused(ScoreRefusal.OFF_SCALE, f"{value:g} is not on the scale {scale}")
-    return value + 0.0  # -0.0 becomes 0.0
+def _last_lines(text: str) -> str:
+    lines = [line.strip() for line in text[-20_000:].splitlines() if line.strip()][-_LAST_LINES:]
+    if not lines:
+        return "The response is blank."
+    shown = [line if len(line) <= _SHOWN_CHARS else f"… {line[-_SHOWN_CHARS:]}" for line in lines]
+    return "\n".join(["Last lines:", *(f"  | {line}" for line in shown)])
 
 
-_FIRST = re.compile(
-    r"score\W{0,12}?(?P<n>-?\d{1,9}(?:\.\d{1,9})?)(?:\s{0,3}(?:/|out of)\s{0,3}(?P<d>\d{1,9}))?\W{0,8}$", re.IGNORECASE
-)
-
-
-def _labelled(lines: list[str], scale: Scale) -> float:
-    for line in reversed(lines):
-        if found := _FIRST.search(line[-200:]):
-            if found["d"] is not None and float(found["d"]) != scale.max:
-                raise ScoreRefused(ScoreRefusal.WRONG_DENOMINATOR, f"/{found['d']} on a scale of {scale}")
-            return float(found["n"])
-    raise ScoreRefused(ScoreRefusal.NO_SCORE, "there is no labelled score")
+# --- the parsers ---------------------------------------------------------------------------------------------------
 
 
 def _parse_in_last_line(text: str, scale: Scale) -> float:
-    return _labelled([line for line in strip_thinking(text).splitlines() if line.strip()][-3:], scale)
+    lines = read_plain_lines(text)
+    return _read(text, lines, len(lines) - _LAST_LINES, scale)
 
 
 def _parse_labelled_score(text: str, scale: Scale) -> float:
-    return _labelled(strip_thinking(text).splitlines(), scale)
-
-
-def _parse_json_score(text: str, scale: Scale) -> float:
-    import json
-
-    try:
-        value = json.loads(strip_thinking(text))["score"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise ScoreRefused(ScoreRefusal.INVALID_JSON, "the response is not a JSON object with a score") from None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ScoreRefused(ScoreRefusal.NOT_A_NUMBER, f"score is {value!r}")
-    return _on_scale(float(value), scale)
+    return _read(text, read_plain_lines(text), 0, scale)
 
 
 SCORE_PARSERS: Mapping[str, Callable[[str, Scale], float]] = {
     "in_last_line": _parse_in_last_line,
     "labelled_score": _parse_labelled_score,
-    "json_score": _parse_json_score,
+    "json_score": read_json_score,
 }
 """Parser by the name that stands in the `parser` column."""
+
+
+def _read(text: str, lines: Sequence[PlainLine], first_line: int, scale: Scale) -> float:
+    """The score stated on the lines from `first_line` on; the lines before only say what it is about."""
+    everywhere = find_statements(lines, scale)
+    statements = [statement for statement in everywhere if statement.line >= first_line]
+    chosen = (
+        _choose_ranked(statements, everywhere, lines)
+        or _choose_sentence(lines, first_line, scale)
+        or _choose_fraction(lines, first_line, scale)
+    )
+    if chosen is None:
+        raise _explain_nothing(text, lines, everywhere)
+    if chosen.value is None:
+        assert chosen.refusal is not None
+        raise chosen.refusal
+    _require_not_taken_back(chosen, lines)
+    return chosen.value
+
+
+def _choose_ranked(
+    statements: Sequence[Statement], everywhere: Sequence[Statement], lines: Sequence[PlainLine]
+) -> Statement | None:
+    """The labelled score of the whole; None when nothing is labelled so.
+
+    Raises:
+        ScoreRefused: several differ and none of them has the last word.
+    """
+    ranked = [statement for statement in statements if statement.rank is not None]
+    if not ranked:
+        return None
+    best = max(statement.rank for statement in ranked if statement.rank is not None)
+    of_best = [statement for statement in ranked if statement.rank == best]
+    last = of_best[-1]
+    if best is Rank.NAMED:
+        return _require_single_name(last, everywhere, lines)
+    if best is Rank.PLAIN:
+        _require_not_per_criterion(last, everywhere)
+    rivals = [other for other in ranked if _may_be_meant_instead(other, last, of_best)]
+    for rival in rivals:
+        if rival.value is None or last.value is None or rival.value != last.value:
+            raise ScoreRefused(
+                ScoreRefusal.TWO_SCORES, f"'{_shown(rival)}' and '{_shown(last)}' both claim to be the score"
+            )
+    return last
+
+
+def _may_be_meant_instead(other: Statement, last: Statement, of_best: Sequence[Statement]) -> bool:
+    """Whether another statement has as good a claim as the last one of the highest rank."""
+    if other is last or other.rank is None or last.rank is None or other.rank is Rank.NAMED:
+        return False
+    if other in of_best:
+        return last.rank in (Rank.FINAL, Rank.REVISED) or other.line == last.line
+    # A lower rank gives way, unless it comes later and is a score in its own right.
+    is_later = other.line > last.line
+    return is_later and last.rank is not Rank.REVISED and (other.rank is Rank.PLAIN or other.value is not None)
+
+
+def _require_not_per_criterion(last: Statement, everywhere: Sequence[Statement]) -> None:
+    """Refuses a plain `Score:` that stands under one criterion when another one stands under another."""
+    plain = [statement for statement in everywhere if statement.rank is Rank.PLAIN]
+    if not last.topic or is_whole(last.topic):
+        return
+    for other in plain:
+        if other is last or other.topic == last.topic:
+            continue
+        if other.topic and not is_whole(other.topic):
+            raise ScoreRefused(
+                ScoreRefusal.ONLY_SUB_SCORES, f"'{other.topic}' and '{last.topic}' have scores, the whole has none"
+            )
+        if other.value != last.value:
+            raise ScoreRefused(
+                ScoreRefusal.TWO_SCORES, f"the score under '{last.topic}' differs from the one before it"
+            )
+
+
+_OTHER_RATING = re.compile(r"[^\d:|=]{1,40}[:|=–-]\s*\d{1,3}(?:[.,]\d{1,3})?(?:\s*/\s*\d{1,3})?\s*$")
+
+
+def _require_single_name(last: Statement, everywhere: Sequence[Statement], lines: Sequence[PlainLine]) -> Statement:
+    """A score with a name of its own is the score only when it is the one number the response gives."""
+    ratings = sum(1 for line in lines if _OTHER_RATING.match(line.text))
+    if len(everywhere) > 1 or ratings > 1 or not last.is_sole:
+        raise ScoreRefused(
+            ScoreRefusal.ONLY_SUB_SCORES, f"'{last.label}' is the score of one criterion, and the whole has none"
+        )
+    return last
+
+
+def _choose_sentence(lines: Sequence[PlainLine], first_line: int, scale: Scale) -> Statement | None:
+    found = [statement for statement in find_sentences(lines, scale) if statement.line >= first_line]
+    if not found:
+        return None
+    if len({statement.value for statement in found}) > 1:
+        raise ScoreRefused(ScoreRefusal.TWO_SCORES, "several sentences give different scores")
+    return found[-1]
+
+
+def _choose_fraction(lines: Sequence[PlainLine], first_line: int, scale: Scale) -> Statement | None:
+    """A bare fraction on the last line, or for a parser that reads everything on the first."""
+    if not lines:
+        return None
+    ends = [len(lines) - 1] if first_line > 0 else sorted({0, len(lines) - 1})
+    found = [statement for index in ends if (statement := read_bare_fraction(lines[index], index, scale))]
+    if len({statement.value for statement in found}) > 1:
+        raise ScoreRefused(ScoreRefusal.TWO_SCORES, "the first and the last line give different fractions")
+    return found[-1] if found else None
+
+
+def _require_not_taken_back(chosen: Statement, lines: Sequence[PlainLine]) -> None:
+    for line in lines[chosen.line + 1 :]:
+        if takes_back(line.text[:1000]):
+            raise ScoreRefused(ScoreRefusal.CORRECTED, f"'{_shown(chosen)}' is taken back by '{line.text[:80]}'")
+
+
+def _explain_nothing(text: str, lines: Sequence[PlainLine], everywhere: Sequence[Statement]) -> ScoreRefused:
+    """Says where a score would have been, when there is none where it should be."""
+    if any(statement.value is not None for statement in everywhere):
+        line = next(statement.line for statement in everywhere if statement.value is not None)
+        return ScoreRefused(
+            ScoreRefusal.NOT_IN_LAST_LINES,
+            f"'{lines[line].text[:60]}' stands before the last {_LAST_LINES} lines; the parser labelled_score reads it",
+        )
+    unquoted, quoted, thought = (
+        _count_mentions(spoken)
+        for spoken in (
+            lines,
+            read_plain_lines(text, keep_quotes=True),
+            read_plain_lines(text, keep_quotes=True, keep_thinking=True),
+        )
+    )
+    if quoted > unquoted:
+        return ScoreRefused(ScoreRefusal.ONLY_QUOTED, "the only score stands in a quotation")
+    if thought > quoted:
+        return ScoreRefused(ScoreRefusal.ONLY_IN_THINKING, "the only score stands in the model's thinking")
+    return ScoreRefused(ScoreRefusal.NO_SCORE, "there is no labelled score")
+
+
+def _count_mentions(lines: Sequence[PlainLine]) -> int:
+    """How often a label is followed by a number soon, whatever that number means."""
+    return sum(1 for line in lines for label in LABEL.finditer(line.text) if _NUMBER_SOON.match(line.text, label.end()))
+
+
+_NUMBER_SOON = re.compile(r"\D{0,12}\d")
+
+
+def _shown(statement: Statement) -> str:
+    return statement.label if statement.value is None else f"{statement.label}: {statement.value:g}"

@@ -1,0 +1,333 @@
+"""Finds where a judge states a score: labelled, in a sentence, or as a bare fraction.
+
+A statement that looks like a score and cannot be read is found as well, with its refusal: that the judge wrote
+`SCORE: N/A` must not be lost because a number stands somewhere else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from daydreaming_dagster.domain.response_text import QUOTED, PlainLine
+from daydreaming_dagster.domain.score_labels import LABEL, Rank, is_whole, rank_label
+from daydreaming_dagster.domain.score_values import (
+    Reading,
+    Scale,
+    ScoreRefusal,
+    ScoreRefused,
+    read_value,
+    require_same_top,
+    restated_tops,
+)
+
+_MOST_LABELS = 2000
+_LOOK_BACK = 120
+_LONGEST_PHRASE_WORDS = 6
+_LONGEST_NON_NUMBER = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One place where the judge states a score, or seems to.
+
+    Attributes:
+        line: index of the line it stands on.
+        rank: how much it claims to be the score; None for a sentence or a bare fraction, which count least.
+        label: the words that announce it, as they stand there.
+        value: the score; None when it was refused.
+        refusal: why it was refused; None when it was read.
+        is_sole: it is all its line holds, and the line is no item of a numbered list.
+        topic: the heading or the criterion it stands under, "" when there is none.
+    """
+
+    line: int
+    rank: Rank | None
+    label: str
+    value: float | None = None
+    refusal: ScoreRefused | None = None
+    is_sole: bool = False
+    topic: str = ""
+
+
+def find_statements(lines: Sequence[PlainLine], scale: Scale) -> list[Statement]:
+    """All labelled scores, in the order of the text.
+
+    Raises:
+        ScoreRefused: there are more labels than any judgement has.
+    """
+    found: list[Statement] = []
+    labels = 0
+    topic = ""
+    for index, line in enumerate(lines):
+        if not _is_announced_quotation(lines, index):
+            labels += sum(1 for _ in LABEL.finditer(line.text))
+            if labels > _MOST_LABELS:
+                raise ScoreRefused(ScoreRefusal.TOO_MANY, f"there are more than {_MOST_LABELS} score labels")
+            here = [replace(statement, topic=topic) for statement in _on_line(lines, index, scale)]
+            if here:
+                found += here
+                continue
+        topic = _read_topic(line, topic)
+    return found
+
+
+def find_sentences(lines: Sequence[PlainLine], scale: Scale) -> list[Statement]:
+    """Scores given in a sentence (`I would give this essay 6 out of 9`), in the order of the text."""
+    return [
+        statement
+        for index, line in enumerate(lines)
+        for statement in _sentences_on(line.text, index, scale)
+        if not _is_announced_quotation(lines, index)
+    ]
+
+
+def read_bare_fraction(line: PlainLine, index: int, scale: Scale) -> Statement | None:
+    """The score of a line that is nothing but a number and the scale's top (`7/9`)."""
+    if not line.text[:1].isdigit():
+        return None
+    try:
+        reading = read_value(line.text, scale)
+    except ScoreRefused as refused:
+        whole = re.fullmatch(r"\d[\d.,]{0,9}\s*(?:/|out of)\s*\d[\d.,]{0,9}\s*", line.text)
+        return Statement(index, None, line.text, refusal=refused) if whole else None
+    return Statement(index, None, line.text, reading.value) if reading.has_top and reading.clean else None
+
+
+# --- labelled ------------------------------------------------------------------------------------------------------
+
+_AFTER = re.compile(
+    r"(?P<words>(?:\s{1,3}(?:(?!(?:is|of|was)\s)[^\W\d_][^\W_]{0,20}(?:['’][a-z]{1,3})?)){0,5})"
+    r"(?P<bracket>(?:\s{0,3}\([^()]{1,80}\)){0,2})"
+    r"\s{0,3}(?:(?:is|为|是|は|는|은)\s{0,3})?(?P<sep>:+=?|->|=>|=|→|\||–|-(?=\s)|(?<=[为是は는은]))\s{0,5}"
+)
+_NO_SEPARATOR = re.compile(r"\s{0,3}(?P<bracket>(?:\([^()]{1,80}\))?)\s{0,3}(?=[\d+–-])")
+_COPULA = re.compile(
+    r"(?P<words>(?:\s{1,3}[^\W\d_]{1,20}){0,6}?)"
+    r"\s(?:is|would be|will be|comes to|stands at|ist|est|es)\s+(?=\D{0,12}\d)"
+)
+_PHRASE_START = re.compile(rf"[.!?;,|()“”:=→{QUOTED}]")
+_CONNECTIVE = re.compile(
+    r"(?:^|[.!?;–]\s)\s*(?:therefore|thus|hence|so|overall|finally|accordingly|consequently|all in all|all told"
+    r"|as a result|all things considered|on balance|in (?:conclusion|summary|short|total|sum|the end)"
+    r"|to (?:conclude|sum up|summari[sz]e)"
+    r"|(?:taking|given|based on|considering|weighing|balancing|after)\b[^.!?;:]{0,80}"
+    r"|zusammenfassend|insgesamt|en conclusion|en résumé|en resumen|en conclusión|in conclusione|итак|в итоге"
+    r"|таким образом|综上(?:所述)?|因此|したがって)\s*,?\s*$",
+    re.IGNORECASE,
+)
+
+
+def _on_line(lines: Sequence[PlainLine], index: int, scale: Scale) -> Iterator[Statement]:
+    text = lines[index].text
+    done = 0
+    for label in LABEL.finditer(text):
+        if label.start() < done:
+            continue
+        after = _AFTER.match(text, label.end())
+        separated = after is not None
+        bare = None if separated else _NO_SEPARATOR.match(text, label.end())
+        end = after.end() if after else bare.end() if bare else label.end()
+        line, rest = index, text[end:]
+        if not rest:
+            line, rest = _value_below(lines, index, has_separator=separated)
+        elif not (separated or bare):
+            continue
+        if not (separated or bare or rest):
+            continue
+        before = _phrase_before(text, label.start())
+        if before is None or (bare and text[: label.start()].strip() != before.strip()):
+            continue
+        words = after["words"] if after else ""
+        bracket = (after or bare)["bracket"] if (after or bare) else ""  # type: ignore[index]
+        statement = _state(
+            _Phrase(before, label[0], words, bracket, after["sep"] if after else ""),
+            rest,
+            scale,
+            Statement(line, None, f"{before} {label[0]}{words}".strip()),
+            is_last=line == len(lines) - 1,
+            is_below=line != index,
+        )
+        if statement is not None:
+            done = end
+            alone = statement.is_sole and not before.endswith("|") and not lines[index].is_numbered
+            yield replace(statement, is_sole=alone)
+
+
+@dataclass(frozen=True, slots=True)
+class _Phrase:
+    before: str
+    label: str
+    after: str
+    bracket: str
+    separator: str
+
+
+def _state(
+    phrase: _Phrase, rest: str, scale: Scale, statement: Statement, *, is_last: bool, is_below: bool
+) -> Statement | None:
+    """The statement that a label and what follows it make; None when they make none."""
+    try:
+        bracket = _bracket_words(phrase.bracket, scale)
+        foreign_top = None
+    except ScoreRefused as refused:
+        bracket, foreign_top = "", refused
+    rank = rank_label(phrase.before, phrase.label, phrase.after, bracket)
+    if rank is None:
+        return None
+    statement = replace(statement, rank=rank)
+    try:
+        reading = read_value(rest, scale, after_separator=phrase.separator not in ("", "–", "-"))
+        if foreign_top:
+            raise foreign_top
+    except ScoreRefused as refused:
+        return replace(statement, refusal=refused) if _counts(refused, rank, phrase, rest, is_last=is_last) else None
+    set_off = reading.clean or reading.has_top
+    if not set_off and (rank <= Rank.WEAK or is_below or phrase.separator == ""):
+        return None
+    return replace(statement, value=reading.value, is_sole=reading.clean)
+
+
+def _counts(refused: ScoreRefused, rank: Rank, phrase: _Phrase, rest: str, *, is_last: bool) -> bool:
+    """Whether a refused value is a score that cannot be used, and not something else than a score."""
+    if refused.code is ScoreRefusal.NO_NUMBER:
+        if not rest.strip():
+            return is_last and rank > Rank.WEAK
+        return phrase.separator[:1] in (":", "=") and rank > Rank.WEAK and len(rest) <= _LONGEST_NON_NUMBER
+    if rank is Rank.WEAK:
+        return refused.code in (ScoreRefusal.WRONG_DENOMINATOR, ScoreRefusal.OFF_SCALE, ScoreRefusal.RANGE)
+    return True
+
+
+def _bracket_words(bracket: str, scale: Scale) -> str:
+    """The words in the brackets behind a label, without a scale that is restated there.
+
+    Raises:
+        ScoreRefused: the restated scale has another top.
+    """
+    require_same_top(bracket, scale)
+    numbers = [float(number) for number in re.findall(r"\d{1,9}(?:\.\d{1,9})?", bracket)]
+    if not numbers:
+        return bracket
+    if len(numbers) > 1 and not restated_tops(bracket) and max(numbers) != scale.max:
+        raise ScoreRefused(ScoreRefusal.WRONG_DENOMINATOR, f"'{bracket.strip()}' is not the scale {scale}")
+    return "" if restated_tops(bracket) or max(numbers) == scale.max else bracket
+
+
+def _phrase_before(text: str, start: int) -> str | None:
+    """The words between the beginning of the phrase and the label; None when the label stands inside a sentence."""
+    window = text[max(0, start - _LOOK_BACK) : start]
+    marks = list(_PHRASE_START.finditer(window))
+    if not marks:
+        phrase, lead, mark = window, "", ""
+        if start > _LOOK_BACK:
+            return None
+    else:
+        phrase, lead, mark = window[marks[-1].end() :], window[: marks[-1].start()], marks[-1][0]
+    if len(phrase.split()) > _LONGEST_PHRASE_WORDS:
+        return None
+    if mark in ("", "|") or mark in ".!?;" or not lead.strip(" ("):
+        return phrase
+    if mark == ",":
+        is_item = re.search(r"[:=|–][^,]{0,20}\d[^,]{0,12}$", lead) is not None
+        return phrase if is_item or _CONNECTIVE.search(lead) or QUOTED in lead else None
+    if mark == ":" and (words := re.split(r"[.!?;|]", lead)[-1]) and len(words.split()) <= _LONGEST_PHRASE_WORDS:
+        return phrase if is_whole(words) else None
+    return None
+
+
+def _value_below(lines: Sequence[PlainLine], index: int, *, has_separator: bool) -> tuple[int, str]:
+    """Line and text of a value that stands alone under its label."""
+    below = index + 1
+    if below >= len(lines) or not (has_separator or len(lines[index].text.split()) <= _LONGEST_PHRASE_WORDS):
+        return index, ""
+    value = lines[below].text
+    return (below, value) if value[:1].isdigit() and len(value) <= _LONGEST_NON_NUMBER else (index, "")
+
+
+_QUOTING = re.compile(
+    r"\b(?:ends?|ending|closes?|closing|concludes?|says?|reads?|writes?|wrote|claims?|contains?|states?|quot\w{1,5}|puts"
+    r"|begins?|opens?|includes?|excerpt|passage|inserts?|injects?|adds?|line)\b",
+    re.IGNORECASE,
+)
+_JUDGING = re.compile(
+    r"\b(?:my|i|scor\w{1,4}|rat(?:e|ed|ing)|grade|evaluation|assessment|verdict|give|final|overall|judge?ment|conclusion)\b",
+    re.IGNORECASE,
+)
+
+
+def _is_announced_quotation(lines: Sequence[PlainLine], index: int) -> bool:
+    """Whether the line before announces this one as a quotation (`The essay ends with:`)."""
+    if index == 0:
+        return False
+    before = re.split(r"[.!?)]\s", lines[index - 1].text[-200:])[-1]
+    return before.rstrip().endswith(":") and _QUOTING.search(before) is not None and _JUDGING.search(before) is None
+
+
+_TOPIC = re.compile(r"([^\W\d_][^:|=–.!?]{1,50}?)\s*(?:\([^()]{0,30}\))?\s*(?::|–|\s-\s)\s*(?!\d)")
+
+
+def _read_topic(line: PlainLine, current: str) -> str:
+    """The criterion that the lines after this one are about."""
+    if line.is_heading or line.is_numbered:
+        heading = re.split(r"[:.–]|\s-\s", line.text, maxsplit=1)[0]
+        return heading if len(heading.split()) <= _LONGEST_PHRASE_WORDS else current
+    if (found := _TOPIC.match(line.text[:80])) and len(found[1].split()) <= 4:
+        return found[1]
+    return current
+
+
+# --- in a sentence -------------------------------------------------------------------------------------------------
+
+_GIVING = re.compile(
+    r"\b(?:(?:i|we)(?:\s?['’](?:d|ll|ve))?(?:\s(?:would|will|have))?\s(?:(?:therefore|thus|hence|only)\s)?"
+    r"(?:give|gave|given|assign|assigned|award|awarded|rate|rated|score|scored|grade|graded|grant|granted|settle on)"
+    r"|(?:essay|it|this|text|piece|response|submission)\s(?:(?:therefore|thus)\s)?"
+    r"(?:receives|earns|gets|scores|merits|deserves|rates)"
+    r"|ich (?:gebe|vergebe|bewerte)|je (?:donne|mets|note)|j['’]attribue|(?:le )?(?:doy|otorgo|asigno)|dou|atribuo"
+    r"|assegno"
+    r"|я (?:ставлю|даю|оцениваю))\b(?P<object>[^.!?;:\d“”()]{0,60}?)(?=\d)",
+    re.IGNORECASE,
+)
+_UNSURE = re.compile(
+    r"\b(?:not|never|cannot|no|if|unless|had|would have|could have|might|at least|at most|less|more|about|around"
+    r"|between|nicht|kein\w{0,2}|pas|nunca|не|most|nearly|almost|other|others|than)\b|n['’]t\b",
+    re.IGNORECASE,
+)
+_SENTENCE_REFUSALS = (
+    ScoreRefusal.WRONG_DENOMINATOR,
+    ScoreRefusal.OFF_SCALE,
+    ScoreRefusal.RANGE,
+    ScoreRefusal.TWO_SCORES,
+)
+
+
+def _sentences_on(text: str, line: int, scale: Scale) -> Iterator[Statement]:
+    for found in _GIVING.finditer(text):
+        if not _UNSURE.search(_sentence_around(text, found.start(), found.end())):
+            named = re.search(r"\b(?:score|rating|grade|mark)\sof\s$|\b(?:it|this|essay|text) an? $", found["object"])
+            yield from _sentence(text[found.end() :], line, scale, needs_top=named is None)
+    for label in LABEL.finditer(text):
+        copula = _COPULA.match(text, label.end())
+        before = _phrase_before(text, label.start())
+        if copula is None or before is None or _UNSURE.search(_sentence_around(text, label.start(), copula.end())):
+            continue
+        if (rank_label(before, label[0], copula["words"], "") or 0) >= Rank.TOTAL:
+            yield from _sentence(text[copula.end() :], line, scale, needs_top=False)
+
+
+def _sentence(rest: str, line: int, scale: Scale, *, needs_top: bool) -> Iterator[Statement]:
+    try:
+        reading: Reading = read_value(rest, scale)
+    except ScoreRefused as refused:
+        if refused.code in _SENTENCE_REFUSALS:
+            yield Statement(line, None, rest[:20], refusal=refused)
+        return
+    if reading.has_top or (reading.ends_sentence and not needs_top):
+        yield Statement(line, None, rest[:20], reading.value)
+
+
+def _sentence_around(text: str, start: int, end: int) -> str:
+    before = re.split(r"[.!?]\s", text[max(0, start - _LOOK_BACK) : end])[-1]
+    return before + re.split(r"[.!?](?:\s|$)", text[end : end + _LOOK_BACK], maxsplit=1)[0]
