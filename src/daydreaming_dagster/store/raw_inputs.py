@@ -24,7 +24,14 @@ from daydreaming_dagster.domain.errors import require_no_problems
 from daydreaming_dagster.domain.prompts import find_template_problems
 from daydreaming_dagster.domain.score_parsers import SCORE_PARSERS
 from daydreaming_dagster.domain.stages import Stage
-from daydreaming_dagster.store.input_tables import InputLog, Row, read_input_text, read_table, require_unique
+from daydreaming_dagster.store.input_tables import (
+    InputLog,
+    Row,
+    read_input_text,
+    read_table,
+    require_unique,
+    show_path,
+)
 from daydreaming_dagster.store.paths import DataPaths
 from daydreaming_dagster.utils.draft_parsers import DRAFT_PARSERS
 
@@ -157,7 +164,7 @@ def _read_scale(row: Row) -> tuple[float, float]:
 def _read_source(paths: DataPaths, stage: Stage, template_id: str, row: Row, log: InputLog) -> str:
     path = paths.template(stage, template_id)
     if not path.is_file():
-        row.refuse("template_id", "the template has no file", allowed=f"ids with a file in {path.parent}")
+        row.refuse("template_id", "the template has no file", allowed=f"ids of files in {show_path(path.parent)}")
         return ""
     source = read_input_text(path, log)
     if source is None:
