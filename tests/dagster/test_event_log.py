@@ -31,7 +31,7 @@ from dagster._core.storage.event_log.schema import AssetKeyTable
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from dagster._core.storage.event_log.sqlite import sqlite_event_log
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import OperationalError
@@ -41,6 +41,7 @@ from daydreaming_dagster.resources.recorder import EventRecorder, FailedMaterial
 
 from .homes import BATCHED, STOCK, add_run, open_home
 
+MADE, PLANNED, OBSERVED = "ASSET_MATERIALIZATION", "ASSET_MATERIALIZATION_PLANNED", "ASSET_OBSERVATION"
 ASSETS = ("draft_prompt", "draft_raw")
 RUNS = ("3c1cbb40-50b6-4b8a-a8ad-000000000001", "3c1cbb40-50b6-4b8a-a8ad-000000000002")
 PARTITIONS = DynamicPartitionsDefinition(name="drafts")
@@ -76,16 +77,16 @@ def build_entry(kind: str, asset: str, partition: str | None, run_id: str, at: f
     key = AssetKey(asset)
     tags = {DATA_VERSION_TAG: f"{asset}-{at}"}
     data = {
-        "ASSET_MATERIALIZATION": StepMaterializationData(AssetMaterialization(key, partition=partition, tags=tags)),
-        "ASSET_OBSERVATION": AssetObservationData(AssetObservation(key, partition=partition, tags=tags)),
-        "ASSET_MATERIALIZATION_PLANNED": AssetMaterializationPlannedData(key, partition=partition),
+        MADE: StepMaterializationData(AssetMaterialization(key, partition=partition, tags=tags)),
+        OBSERVED: AssetObservationData(AssetObservation(key, partition=partition, tags=tags)),
+        PLANNED: AssetMaterializationPlannedData(key, partition=partition),
     }.get(kind)
     event = data and DagsterEvent(event_type_value=kind, job_name="bulk", event_specific_data=data)
     return EventLogEntry(None, logging.INFO, f"said at {at}", run_id, at, job_name="bulk", dagster_event=event)
 
 
 entries = st.tuples(
-    st.sampled_from(["ASSET_MATERIALIZATION", "ASSET_OBSERVATION", "ASSET_MATERIALIZATION_PLANNED", "message"]),
+    st.sampled_from([MADE, PLANNED, OBSERVED, "message"]),
     st.sampled_from(ASSETS),
     st.sampled_from(["a", "b", "c", None]),
     st.sampled_from(RUNS),
@@ -128,10 +129,11 @@ clock = itertools.count(1000)
 @settings(
     max_examples=8,
     deadline=None,
-    phases=[Phase.generate],
+    phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(events=st.lists(entries, min_size=1, max_size=30), cut=st.integers(0, 30))
+@example(events=[(kind, "draft_raw", "a", RUNS[0]) for kind in (MADE, PLANNED, MADE)], cut=3)
 def test_batches_leave_the_records_that_single_events_leave(
     both_logs: list[DagsterInstance], events: list[tuple[str, str, str | None, str]], cut: int
 ) -> None:
@@ -166,7 +168,7 @@ def test_the_stock_storage_reads_and_continues_what_batches_wrote_and_the_other_
 
 
 def test_events_of_other_kinds_keep_their_place_among_batched_ones(instance: DagsterInstance) -> None:
-    kinds = ["ASSET_MATERIALIZATION", "message", "ASSET_OBSERVATION", "message", "ASSET_MATERIALIZATION"]
+    kinds = [MADE, "message", OBSERVED, "message", MADE]
     log = [build_entry(kind, "draft_raw", "a", RUNS[0], at=float(i)) for i, kind in enumerate(kinds)]
     instance.event_log_storage.store_event_batch(log)
     assert [record.event_log_entry for record in instance.get_records_for_run(RUNS[0]).records] == log
@@ -276,7 +278,7 @@ def locked_index(
 
 def test_a_batch_waits_for_other_writers(locked_index: sqlite3.Connection, tmp_path: Path) -> None:
     storage = LockReleasingStorage(str(tmp_path / "home" / "history" / "runs"), locked_index)
-    storage.store_event_batch([build_entry("ASSET_MATERIALIZATION", "draft_raw", "a", RUNS[0], at=1.0)])
+    storage.store_event_batch([build_entry(MADE, "draft_raw", "a", RUNS[0], at=1.0)])
     assert storage.tries == 2
     assert storage.get_materialized_partitions(AssetKey("draft_raw")) == {"a"}
 
@@ -284,7 +286,7 @@ def test_a_batch_waits_for_other_writers(locked_index: sqlite3.Connection, tmp_p
 def test_a_batch_that_cannot_be_stored_leaves_nothing_behind(
     locked_index: sqlite3.Connection, instance: DagsterInstance
 ) -> None:
-    entry = build_entry("ASSET_MATERIALIZATION", "draft_raw", "a", RUNS[0], at=1.0)
+    entry = build_entry(MADE, "draft_raw", "a", RUNS[0], at=1.0)
     with pytest.raises(OperationalError, match="database is locked"):
         instance.event_log_storage.store_event_batch([entry, entry])
     locked_index.rollback()
