@@ -47,19 +47,9 @@ RUNS = ("3c1cbb40-50b6-4b8a-a8ad-000000000001", "3c1cbb40-50b6-4b8a-a8ad-0000000
 PARTITIONS = DynamicPartitionsDefinition(name="drafts")
 
 
-@pytest.fixture(scope="module")
-def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home whose tables exist already: to make them takes seconds."""
-    home = tmp_path_factory.mktemp("empty") / "home"
-    with open_home(home, STOCK) as opened:
-        opened.get_runs()
-    return home
-
-
 @pytest.fixture
-def instance(tmp_path: Path, empty_home: Path) -> Iterator[DagsterInstance]:
-    shutil.copytree(empty_home, tmp_path / "home")
-    with open_home(tmp_path / "home", BATCHED) as opened:
+def instance(home: Path) -> Iterator[DagsterInstance]:
+    with open_home(home, BATCHED) as opened:
         yield opened
 
 
@@ -152,10 +142,8 @@ def test_dagster_yaml_gets_the_class_that_it_names(instance: DagsterInstance) ->
 
 
 def test_the_stock_storage_reads_and_continues_what_batches_wrote_and_the_other_way_round(
-    tmp_path: Path, empty_home: Path
+    home: Path,
 ) -> None:
-    home = tmp_path / "home"
-    shutil.copytree(empty_home, home)
     for configuration, partition in ((BATCHED, "a"), (STOCK, "b"), (BATCHED, "c")):
         with open_home(home, configuration) as instance:
             run = add_run(instance)
@@ -224,14 +212,14 @@ def test_failures_of_an_asset_can_be_paged_through(instance: DagsterInstance) ->
     assert [record.partition_key for record in log.fetch_failed_materializations(only_a, limit=5).records] == ["a"]
 
 
-def test_a_reader_sees_whole_batches(instance: DagsterInstance, tmp_path: Path) -> None:
+def test_a_reader_sees_whole_batches(instance: DagsterInstance, home: Path) -> None:
     batches, per_batch = 6, 50
     recorder = EventRecorder(instance, add_run(instance))
     seen: set[int] = set()
     done = threading.Event()
 
     def read() -> None:
-        with sqlite3.connect(tmp_path / "home" / "history" / "runs" / "index.db") as index:
+        with sqlite3.connect(home / "history" / "runs" / "index.db") as index:
             while True:
                 last_round = done.is_set()
                 seen.add(index.execute("SELECT count(*) FROM event_logs").fetchone()[0])
@@ -266,18 +254,18 @@ class LockReleasingStorage(BatchedSqliteEventLogStorage):
 
 @pytest.fixture
 def locked_index(
-    instance: DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    instance: DagsterInstance, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[sqlite3.Connection]:
     """Another process's connection, in the middle of a transaction; nobody waits for it."""
     monkeypatch.setattr(sqlite_event_log, "SQLITE_BUSY_TIMEOUT_SECONDS", 0)
-    other = sqlite3.connect(tmp_path / "home" / "history" / "runs" / "index.db", isolation_level=None)
+    other = sqlite3.connect(home / "history" / "runs" / "index.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     yield other
     other.close()
 
 
-def test_a_batch_waits_for_other_writers(locked_index: sqlite3.Connection, tmp_path: Path) -> None:
-    storage = LockReleasingStorage(str(tmp_path / "home" / "history" / "runs"), locked_index)
+def test_a_batch_waits_for_other_writers(locked_index: sqlite3.Connection, home: Path) -> None:
+    storage = LockReleasingStorage(str(home / "history" / "runs"), locked_index)
     storage.store_event_batch([build_entry(MADE, "draft_raw", "a", RUNS[0], at=1.0)])
     assert storage.tries == 2
     assert storage.get_materialized_partitions(AssetKey("draft_raw")) == {"a"}
@@ -295,9 +283,8 @@ def test_a_batch_that_cannot_be_stored_leaves_nothing_behind(
 
 
 @pytest.mark.slow
-def test_several_processes_record_into_one_home(tmp_path: Path) -> None:
-    writers, batches, per_batch = 3, 8, 200
-    home = tmp_path / "home"
+def test_several_processes_record_into_one_home(home: Path) -> None:
+    writers, batches, per_batch = 2, 8, 200
     with open_home(home, BATCHED):
         pass
     context = multiprocessing.get_context("spawn")

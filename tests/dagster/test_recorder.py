@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+from dagster import (
+    AssetKey,
+    AssetMaterialization,
+    DagsterEventType,
+    DagsterInstance,
+    EventLogEntry,
+    MetadataValue,
+)
+from dagster._core.storage.event_log import InMemoryEventLogStorage
+
+from daydreaming_dagster.resources import recorder as recorder_module
+from daydreaming_dagster.resources.recorder import EventRecorder, FailedMaterialization
+
+from .homes import add_run
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> DagsterInstance:
+    """An instance whose storage knows no batches: what is recorded must not depend on the storage."""
+    return DagsterInstance.ephemeral(tempdir=str(tmp_path))
+
+
+def read_log(instance: DagsterInstance, run_id: str) -> list[EventLogEntry]:
+    return [record.event_log_entry for record in instance.get_records_for_run(run_id).records]
+
+
+def test_a_materialization_is_found_under_its_asset_with_partition_metadata_and_run(instance: DagsterInstance) -> None:
+    run = add_run(instance)
+    made = AssetMaterialization("draft_raw", partition="a", metadata={"preview": MetadataValue.md("*Dreams*"), "n": 3})
+    EventRecorder(instance, run, read_time=lambda: 17.0).record([made])
+    event = instance.get_latest_materialization_event(AssetKey("draft_raw"))
+    assert event is not None
+    assert event.asset_materialization == made
+    assert (event.run_id, event.job_name, event.timestamp) == (run.run_id, "bulk", 17.0)
+
+
+def test_a_failure_says_in_the_run_log_what_went_wrong(instance: DagsterInstance) -> None:
+    run = add_run(instance)
+    failed = FailedMaterialization("draft_raw", "a", "Truncated after 4096 tokens.", {"reason": "truncated"})
+    EventRecorder(instance, run).record([failed])
+    attempt, outcome = read_log(instance, run.run_id)
+    assert attempt.dagster_event_type == DagsterEventType.ASSET_MATERIALIZATION_PLANNED
+    assert outcome.dagster_event_type == DagsterEventType.ASSET_FAILED_TO_MATERIALIZE
+    data = outcome.get_dagster_event().asset_failed_to_materialize_data.asset_materialization_failure
+    assert (data.asset_key, data.partition) == (AssetKey("draft_raw"), "a")
+    assert data.description == "Truncated after 4096 tokens."
+    assert data.metadata == {"reason": MetadataValue.text("truncated")}
+
+
+def test_records_keep_their_order_and_get_the_time_at_which_they_were_recorded(instance: DagsterInstance) -> None:
+    run, clock = add_run(instance), itertools.count(100)
+    recorder = EventRecorder(instance, run, read_time=lambda: float(next(clock)))
+    recorder.record([AssetMaterialization("draft_raw", partition=name) for name in "cab"])
+    log = read_log(instance, run.run_id)
+    assert [entry.get_dagster_event().partition for entry in log] == ["c", "a", "b"]
+    assert [entry.timestamp for entry in log] == [100.0, 101.0, 102.0]
+
+
+def test_nothing_is_stored_for_an_empty_batch(instance: DagsterInstance) -> None:
+    run = add_run(instance)
+    EventRecorder(instance, run).record([])
+    assert read_log(instance, run.run_id) == []
+
+
+def test_a_large_batch_is_stored_in_several_transactions(
+    instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    store = InMemoryEventLogStorage.store_event_batch
+
+    def note_size(self: InMemoryEventLogStorage, events: list[EventLogEntry]) -> None:
+        sizes.append(len(events))
+        store(self, events)
+
+    monkeypatch.setattr(InMemoryEventLogStorage, "store_event_batch", note_size)
+    monkeypatch.setattr(recorder_module, "EVENTS_PER_TRANSACTION", 4)
+    run = add_run(instance)
+    EventRecorder(instance, run).record([AssetMaterialization("draft_raw", partition=str(i)) for i in range(10)])
+    assert sizes == [4, 4, 2]
+    assert len(read_log(instance, run.run_id)) == 10
+
+
+def test_what_dagster_was_not_told_before_a_crash_is_found(instance: DagsterInstance) -> None:
+    recorder = EventRecorder(instance, add_run(instance))
+    recorder.record(
+        [
+            AssetMaterialization("draft_raw", partition="a"),
+            AssetMaterialization("draft_prompt", partition="b"),
+            FailedMaterialization("draft_raw", "c", "Truncated."),
+        ]
+    )
+    assert recorder.find_unrecorded("draft_raw", ["a", "b", "c"]) == {"b", "c"}
+    assert recorder.find_unrecorded("draft_parsed", iter(["a"])) == {"a"}
