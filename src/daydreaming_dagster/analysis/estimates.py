@@ -60,6 +60,11 @@ class Estimate:
             "note": self.note or None,
         }
 
+    def columns(self, name: str) -> dict[str, float | None]:
+        """The figure and its interval as the columns `name`, `name_low`, `name_high`."""
+        ends = {name: self.estimate, f"{name}_low": self.low, f"{name}_high": self.high}
+        return {column: or_null(value) for column, value in ends.items()}
+
 
 def or_null(value: float) -> float | None:
     """The value, or None when it is not finite."""

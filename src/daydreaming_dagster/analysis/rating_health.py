@@ -12,7 +12,6 @@ from daydreaming_dagster.analysis.estimates import (
     estimate_from_sums,
     estimate_share,
     join_notes,
-    or_null,
     slope,
     slope_columns,
 )
@@ -115,11 +114,7 @@ def _rows_of_construct(construct: str, asked: pl.DataFrame, draws: int) -> Itera
 def _flatten(figures: dict[str, Estimate]) -> dict[str, object]:
     row: dict[str, object] = {}
     for name, figure in figures.items():
-        row |= {
-            name: or_null(figure.estimate),
-            f"{name}_low": or_null(figure.low),
-            f"{name}_high": or_null(figure.high),
-        }
+        row |= figure.columns(name)
     row["note"] = join_notes(*(figure.note for figure in figures.values())) or None
     return row
 

@@ -20,21 +20,69 @@ Level = Literal["nominal", "ordinal", "interval", "ratio"]
 def compute_krippendorff_alpha(ratings: FloatArray, level: Level) -> float:
     """Alpha of a table of ratings, shape (raters, units), nan where a rater did not rate a unit."""
     rated = ~np.isnan(ratings)
-    units = np.broadcast_to(np.arange(ratings.shape[1]), ratings.shape)[rated]
-    counts, values = count_values(units, ratings[rated], ratings.shape[1])
-    return compute_alpha_from_counts(counts, values, level)
+    unit = np.broadcast_to(np.arange(ratings.shape[1]), ratings.shape)[rated]
+    if level in {"ordinal", "interval"}:
+        return float(draw_alphas(unit, ratings[rated], level, None, None)[0])
+    return _alpha_of_counts(*_count_values(unit, ratings[rated], ratings.shape[1]), level)
 
 
-def count_values(unit: IntArray, value: FloatArray, n_units: int) -> tuple[FloatArray, FloatArray]:
+def draw_alphas(
+    unit: IntArray, value: FloatArray, level: Level, cluster: IntArray | None, bootstrap: ClusterBootstrap | None
+) -> FloatArray:
+    """Ordinal or interval alpha in each bootstrap draw, shape (draws,); without a bootstrap the one of the data.
+
+    At both levels the distance of two values is the squared difference of their positions: the value itself, or for
+    ordinal data its mid-rank among all ratings of the draw. Disagreement within a unit is then a difference of two
+    moments, and no table of value pairs has to be carried through the draws.
+
+    Args:
+        unit, value: of each rating.
+        level: `ordinal` or `interval`.
+        cluster: of each rating; all ratings of a unit are in one cluster.
+        bootstrap: over the clusters.
+    """
+    _, unit, size = np.unique(unit, return_inverse=True, return_counts=True)
+    paired = size[unit] >= 2
+    _, unit, size = np.unique(unit[paired], return_inverse=True, return_counts=True)
+    values, code = np.unique(value[paired], return_inverse=True)
+    if values.size < 2:
+        return np.full(1 if bootstrap is None else bootstrap.draws, np.nan)
+    if bootstrap is None or cluster is None:
+        return np.array([_weighted_alpha(unit, size, values, code, np.ones(code.size), level)])
+    member = cluster[paired]
+    return np.array(
+        [
+            _weighted_alpha(unit, size, values, code, weight[member], level)
+            for block in bootstrap.weights()
+            for weight in block
+        ]
+    )
+
+
+def _weighted_alpha(
+    unit: IntArray, size: IntArray, values: FloatArray, code: IntArray, weight: FloatArray, level: Level
+) -> float:
+    totals = np.bincount(code, weights=weight, minlength=values.size)
+    n = totals.sum()
+    position = np.cumsum(totals) - totals / 2 if level == "ordinal" else values
+    position = position - (totals @ position) / n if n > 0 else position
+    expected = 2 * n * float(totals @ position**2)
+    # The weight of a rating is that of its unit, so the sum over units can be taken over ratings.
+    each = position[code]
+    sums = np.bincount(unit, weights=each)
+    observed = 2 * float((weight / (size[unit] - 1)) @ (size[unit] * each**2 - sums[unit] * each))
+    return 1 - (n - 1) * observed / expected if expected > 1e-12 * n * n else math.nan
+
+
+def _count_values(unit: IntArray, value: FloatArray, n_units: int) -> tuple[FloatArray, FloatArray]:
     """How often each unit got each value, shape (units, values), and the distinct values in rising order."""
     values, code = np.unique(value, return_inverse=True)
-    width = max(1, values.size)
-    counts = np.bincount(unit * width + code, minlength=n_units * width)
-    return counts.reshape(n_units, width)[:, : values.size].astype(np.float64), values
+    counts = np.zeros((n_units, values.size))
+    np.add.at(counts, (unit, code), 1.0)
+    return counts, values
 
 
-def compute_alpha_from_counts(counts: FloatArray, values: FloatArray, level: Level) -> float:
-    """Alpha from how often each unit got each value; units with fewer than two ratings do not count."""
+def _alpha_of_counts(counts: FloatArray, values: FloatArray, level: Level) -> float:
     per_unit = counts.sum(axis=1)
     counts, per_unit = counts[per_unit >= 2], per_unit[per_unit >= 2]
     if counts.size == 0:
@@ -42,46 +90,10 @@ def compute_alpha_from_counts(counts: FloatArray, values: FloatArray, level: Lev
     together = (counts.T / (per_unit - 1)) @ counts
     together[np.diag_indices_from(together)] -= (counts / (per_unit - 1)[:, None]).sum(axis=0)
     totals = counts.sum(axis=0)
-    distance = _squared_distances(values, totals, level)
+    distance = _squared_distances(values, level)
     expected = float(totals @ distance @ totals)
     observed = float((together * distance).sum())
     return 1 - (totals.sum() - 1) * observed / expected if expected > 0 else math.nan
-
-
-def draw_alphas(
-    counts: FloatArray,
-    values: FloatArray,
-    level: Literal["ordinal", "interval"],
-    unit_cluster: IntArray,
-    bootstrap: ClusterBootstrap,
-) -> FloatArray:
-    """Alpha in each bootstrap draw of the units' clusters, shape (draws,).
-
-    Both levels are the squared distance of a position: the value itself, or for ordinal data its mid-rank among all
-    ratings of the draw. Disagreement within a unit is then a difference of two moments, and no table of value pairs
-    has to be carried through the draws.
-    """
-    per_unit = counts.sum(axis=1)
-    kept = per_unit >= 2
-    counts, per_unit, cluster = counts[kept], per_unit[kept], unit_cluster[kept]
-    totals_by_cluster = np.zeros((bootstrap.n_clusters, counts.shape[1]))
-    np.add.at(totals_by_cluster, cluster, counts)
-    alphas = []
-    for weights in bootstrap.weights():
-        totals = weights @ totals_by_cluster
-        n = totals.sum(axis=1)
-        ranks = np.cumsum(totals, axis=1) - totals / 2
-        position = ranks if level == "ordinal" else np.broadcast_to(values, totals.shape)
-        mean = np.divide((totals * position).sum(axis=1), n, out=np.zeros_like(n), where=n > 0)
-        position = position - mean[:, None]
-        expected = 2 * n * (totals * position**2).sum(axis=1)
-        observed = np.empty_like(n)
-        for row in range(weights.shape[0]):
-            squares, sums = counts @ position[row] ** 2, counts @ position[row]
-            within = 2 * (per_unit * squares - sums**2) / (per_unit - 1)
-            observed[row] = weights[row] @ np.bincount(cluster, weights=within, minlength=bootstrap.n_clusters)
-        alphas.append(1 - np.divide((n - 1) * observed, expected, out=np.full_like(n, np.nan), where=expected > 0))
-    return np.concatenate(alphas) if alphas else np.empty(0)
 
 
 def compute_fleiss_kappa(counts: FloatArray) -> float:
@@ -158,12 +170,9 @@ def _weighted_kendall_w(coded: list[IntArray], weight: FloatArray) -> float:
     return 12 * spread / possible if possible > 1e-9 * n**3 else math.nan
 
 
-def _squared_distances(values: FloatArray, totals: FloatArray, level: Level) -> FloatArray:
+def _squared_distances(values: FloatArray, level: Level) -> FloatArray:
+    difference = values[:, None] - values[None, :]
     if level == "nominal":
-        return 1.0 - np.eye(values.size)
-    position = np.cumsum(totals) - totals / 2 if level == "ordinal" else values
-    difference = position[:, None] - position[None, :]
-    if level == "ratio":
-        total = position[:, None] + position[None, :]
-        difference = np.divide(difference, total, out=np.zeros_like(total), where=total != 0)
-    return np.asarray(difference**2)
+        return np.asarray((difference != 0).astype(np.float64))
+    total = values[:, None] + values[None, :]
+    return np.asarray(np.divide(difference, total, out=np.zeros_like(total), where=total != 0) ** 2)

@@ -209,3 +209,36 @@ class _ClusterPairs:
         pairs = np.stack([(n * squares - total**2).sum(axis=1), (n * (n - 1) / 2).sum(axis=1)])
         copies = (weights * (weights - 1) / 2) @ self.between_copies
         return np.asarray(pairs - copies.T)
+
+
+def spread_few_levels(
+    drawn: Components, object_facet: str, levels: Mapping[str, int], error_replicates: float, seed: int
+) -> Components:
+    """Draws of components with the uncertainty of facets that have few levels added; shapes stay (draws,).
+
+    Resampling objects says nothing about how other judges would have turned out. A component without the object,
+    measured on d degrees of freedom, is therefore scaled by d over a chi-square variable of d degrees, as in
+    generalised confidence intervals (Weerahandi 1993), together with the noise it was measured with.
+
+    Args:
+        drawn: components in each bootstrap draw.
+        object_facet: the facet that was resampled.
+        levels: how many levels each facet has.
+        error_replicates: ratings per cell, on average.
+        seed: of the random numbers.
+    """
+    rng = np.random.default_rng(seed)
+    spread = dict(drawn.variance)
+    for names, estimate in drawn.variance.items():
+        if object_facet in names:
+            continue
+        noise = np.nan_to_num(np.maximum(drawn.error, 0.0)) / error_replicates
+        noise = noise / np.prod([levels[name] for name in levels if name not in names])
+        for other, component in drawn.variance.items():
+            if set(names) < set(other):
+                averaged = np.prod([levels[name] for name in other if name not in names])
+                noise = noise + np.maximum(component, 0.0) / averaged
+        freedom = int(np.prod([levels[name] - 1 for name in names]))
+        factor = freedom / rng.chisquare(freedom, size=estimate.shape)
+        spread[names] = np.maximum(estimate + noise, 0.0) * factor - noise
+    return Components(spread, drawn.error)
