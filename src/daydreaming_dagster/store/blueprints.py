@@ -192,7 +192,7 @@ class _Curator:
             self._check_remaking(sources)
         if self.problems:
             raise InputErrors(self.problems)
-        replicates, unreadable = self._find_replicates(cohort_id, sources.values())
+        replicates, unreadable = self._find_replicates(cohort_id, list(sources.values()))
         members = build_curated_members(
             cohort_id, selection.mode, list(sources.values()), self.axes, replicates, fill_up=selection.fill_up
         )
@@ -268,11 +268,11 @@ class _Curator:
             known = {combination.combo_id: combination for combination in selected} | known
         return {combo_id: known[combo_id] for combo_id in sorted(combo_ids & known.keys())}
 
-    def _find_replicates(self, cohort_id: str, sources: Iterable[Source]) -> tuple[Replicates, list[str]]:
+    def _find_replicates(self, cohort_id: str, sources: Sequence[Source]) -> tuple[Replicates, list[str]]:
         mode = self.selection.mode
         stage = mode.minted
         origins = {_find_origin(source, stage) for source in sources}
-        selected = {selected.gen_id for selected in self.selection.ids}
+        taken = {member.gen_id for source in sources for member in (source.draft, source.essay) if member is not None}
         existing: list[Member] = []
         own: set[str] = set()
         unreadable: list[str] = []
@@ -288,7 +288,7 @@ class _Curator:
             ):
                 continue
             existing.append(build_stored_member(metadata))
-            if metadata.origin_cohort_id == cohort_id and metadata.mode == mode and gen_id not in selected:
+            if metadata.origin_cohort_id == cohort_id and metadata.mode == mode and gen_id not in taken:
                 own.add(gen_id)
         return Replicates(existing, own=own, unusable=frozenset(unreadable)), unreadable
 

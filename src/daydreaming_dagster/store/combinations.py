@@ -74,7 +74,7 @@ def read_selected_combinations(
     return SelectedCombinations(
         combinations,
         curated=True,
-        note=f"{show_path(path)} was edited by hand: its {count} make the cohort, whatever concepts are active. "
+        note=f"{show_path(path)} was edited by hand: the cohort has its {count}, whatever concepts are active. "
         "Delete the file to go back to all combinations of the active concepts.",
     )
 
