@@ -32,8 +32,8 @@ FROM_ITS_PARENT = SpecificPartitionsPartitionMapping([])
 def synchronize_partitions(instance: DagsterInstance, paths: DataPaths, cohort: Cohort) -> dict[str, int]:
     """Brings Dagster's partitions in line with a cohort.
 
-    Keys of its members are added. Keys that an earlier version of the same cohort registered are removed unless another
-    cohort has them; nothing else is ever removed, and files never are.
+    Keys of its members are added. Keys that an earlier version of the same cohort registered, or a cohort whose folder
+    was removed since, are removed unless a cohort has them; nothing else is ever removed, and files never are.
 
     Returns:
         Numbers of keys added by stage (`added_drafts`, …) and removed (`pruned`).

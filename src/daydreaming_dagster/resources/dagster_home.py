@@ -10,7 +10,7 @@ from dagster import DagsterInstance
 
 from daydreaming_dagster.store.files import write_text
 
-VARIABLE = "DAGSTER_HOME"
+HOME_VARIABLE = "DAGSTER_HOME"
 _CONFIGURATION = "dagster.yaml"
 
 
@@ -20,18 +20,18 @@ def open_instance(home: Path | None = None) -> DagsterInstance:
     A home without a `dagster.yaml` gets the one that travels with the package.
     """
     chosen = (home or _find_home()).absolute()
-    os.environ[VARIABLE] = str(chosen)
+    os.environ[HOME_VARIABLE] = str(chosen)
     if not (chosen / _CONFIGURATION).exists():
         write_text(chosen / _CONFIGURATION, _read_configuration())
     return DagsterInstance.get()
 
 
 def _find_home() -> Path:
-    if value := os.environ.get(VARIABLE):
+    if value := os.environ.get(HOME_VARIABLE):
         return Path(value)
     from dotenv import dotenv_values
 
-    return Path(dotenv_values(".env").get(VARIABLE) or "dagster_home")
+    return Path(dotenv_values(".env").get(HOME_VARIABLE) or "dagster_home")
 
 
 def _read_configuration() -> str:
