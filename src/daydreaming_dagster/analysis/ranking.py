@@ -1,0 +1,260 @@
+"""Which essays and combinations are better, by how much, and how likely they are among the best.
+
+Being first of many is partly luck. Every entry is therefore shown twice: as it was seen, and drawn towards the mean
+by the share of the spread that is noise.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from daydreaming_dagster.analysis.estimates import join_notes, or_null
+from daydreaming_dagster.analysis.panels import Panel, build_panel
+from daydreaming_dagster.analysis.ratings import select_rated
+from daydreaming_dagster.analysis.schema import Schema, table_of_rows
+from daydreaming_dagster.analysis.statistics.additive import fit_additive
+from daydreaming_dagster.analysis.statistics.bootstrap import FloatArray, IntArray, as_codes
+from daydreaming_dagster.analysis.statistics.shrinkage import Shrunken, compute_top_probability, shrink
+
+RANKING_SCHEMA: Schema = {
+    "construct": pl.String(),
+    "level": pl.String(),
+    "id": pl.String(),
+    "combo_id": pl.String(),
+    "generator_model": pl.String(),
+    "rank": pl.Int64(),
+    "raw_rank": pl.Int64(),
+    "raw_mean": pl.Float64(),
+    "adjusted_mean": pl.Float64(),
+    "shrunken": pl.Float64(),
+    "low": pl.Float64(),
+    "high": pl.Float64(),
+    "p_top_k": pl.Float64(),
+    "k": pl.Int64(),
+    "n": pl.Int64(),
+    "n_essays": pl.Int64(),
+    "n_evaluators": pl.Int64(),
+    "n_clusters": pl.Int64(),
+    "other_family_mean": pl.Float64(),
+    "other_family_shrunken": pl.Float64(),
+    "other_family_low": pl.Float64(),
+    "other_family_high": pl.Float64(),
+    "other_family_rank": pl.Int64(),
+    "n_other_family": pl.Int64(),
+    "note": pl.String(),
+}
+"""One row per construct and essay (`level` is `essay`) or combination (`combination`), best first; points.
+
+- `raw_mean`: over evaluators, replicates averaged first; of a combination, over its essays.
+- `adjusted_mean`: as if every essay had been rated by the average evaluator and, for combinations, written by the
+  average arm (templates and model), so that missing cells do not favour anyone.
+- `shrunken`, `low`, `high`: posterior mean and 95 % interval; `rank` is by it, or by the adjusted mean without it;
+  equal values share a rank.
+- `p_top_k`: probability of being among the `k` truly best.
+- `other_family_…`: the same without the ratings of judges of the writer's own family.
+- `n` ratings; `n_clusters` combinations that the ranking as a whole rests on.
+"""
+
+_TOP_K = 10
+_QUANTILE = 1.959964
+
+
+def build_ranking(ratings: pl.DataFrame, top_k: int = _TOP_K) -> pl.DataFrame:
+    """The ranking of each construct; see `RANKING_SCHEMA`.
+
+    Args:
+        ratings: a frame of `RATINGS_LONG_SCHEMA`.
+        top_k: how many count as the best, at most a tenth of the entries.
+    """
+    rows: list[dict[str, object]] = []
+    rated = select_rated(ratings)
+    for construct in sorted(rated["construct"].unique().to_list()):
+        of_construct = rated.filter(pl.col("construct") == construct)
+        others = of_construct.filter(pl.col("same_family").fill_null(False).not_())
+        panel = build_panel(of_construct)
+        other_panel = build_panel(others) if others.height > 0 else None
+        essays, combos = _rank_essays(panel), _rank_combos(panel)
+        other_essays = _rank_essays(other_panel) if other_panel else None
+        other_combos = _rank_combos(other_panel) if other_panel else None
+        rows += _rows("essay", panel, essays, other_essays, top_k)
+        rows += _rows("combination", panel, combos, other_combos, top_k)
+    table = table_of_rows(rows, RANKING_SCHEMA)
+    return table.sort("construct", "level", "rank", "id", descending=[False, True, False, False], nulls_last=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ranked:
+    """Entries of one level, by code.
+
+    Attributes:
+        names: ids.
+        raw, adjusted: means, shape (entries,).
+        shrunken: posterior; nan where the noise is not estimable.
+        n, n_essays, n_evaluators: what each entry rests on.
+        note: about all of them.
+    """
+
+    names: list[str]
+    raw: FloatArray
+    adjusted: FloatArray
+    shrunken: Shrunken
+    n: IntArray
+    n_essays: IntArray
+    n_evaluators: IntArray
+    note: str
+
+    @property
+    def rank(self) -> IntArray:
+        """1 for the best; by shrunken estimate where there is one."""
+        by = self.shrunken.mean if np.isfinite(self.shrunken.mean).all() else self.adjusted
+        return _ranks(by)
+
+
+def _rank_essays(panel: Panel) -> _Ranked:
+    cells = _Cells.of(panel)
+    fit = fit_additive(cells.essay, cells.evaluator, cells.mean, len(panel.essays), len(panel.evaluators))
+    n_evaluators = np.bincount(cells.essay, minlength=len(panel.essays))
+    raw = np.bincount(cells.essay, weights=cells.mean, minlength=len(panel.essays)) / n_evaluators
+    noise = _residual_variance(fit.residual, fit.degrees_of_freedom)
+    return _Ranked(
+        names=panel.essays,
+        raw=raw,
+        adjusted=fit.row,
+        shrunken=_shrink(fit.row, noise / n_evaluators),
+        n=np.bincount(panel.essay, minlength=len(panel.essays)),
+        n_essays=np.ones(len(panel.essays), dtype=np.int64),
+        n_evaluators=n_evaluators,
+        note=join_notes(
+            "" if noise > 0 else "noise not estimable: no essay has two evaluators, or they agree exactly",
+            "some essays share no evaluator, even indirectly" if fit.n_parts > 1 else "",
+            "fewer than four essays" if len(panel.essays) < 4 else "",
+        ),
+    )
+
+
+def _rank_combos(panel: Panel) -> _Ranked:
+    essays = _rank_essays(panel)
+    n_combos = len(panel.combos)
+    arm, arms = _arm_of_essay(panel)
+    fit = fit_additive(panel.essay_combo, arm, essays.adjusted, n_combos, len(arms))
+    n_essays = np.bincount(panel.essay_combo, minlength=n_combos)
+    noise = _residual_variance(fit.residual, fit.degrees_of_freedom)
+    pairs = np.unique(panel.combo * len(panel.evaluators) + panel.evaluator)
+    return _Ranked(
+        names=panel.combos,
+        raw=np.bincount(panel.essay_combo, weights=essays.raw, minlength=n_combos) / n_essays,
+        adjusted=fit.row,
+        shrunken=_shrink(fit.row, noise / n_essays),
+        n=np.bincount(panel.combo, minlength=n_combos),
+        n_essays=n_essays,
+        n_evaluators=np.bincount(pairs // len(panel.evaluators), minlength=n_combos),
+        note=join_notes(
+            "" if noise > 0 else "noise not estimable: no combination has two comparable essays",
+            "some combinations share no template and model, even indirectly" if fit.n_parts > 1 else "",
+            "fewer than four combinations" if n_combos < 4 else "",
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Cells:
+    """Means over replicates, one entry per essay and evaluator."""
+
+    essay: IntArray
+    evaluator: IntArray
+    mean: FloatArray
+
+    @classmethod
+    def of(cls, panel: Panel) -> _Cells:
+        width = len(panel.evaluators)
+        cell, code = np.unique(panel.essay * width + panel.evaluator, return_inverse=True)
+        return cls(cell // width, cell % width, np.bincount(code, weights=panel.value) / np.bincount(code))
+
+
+def _arm_of_essay(panel: Panel) -> tuple[IntArray, np.ndarray[tuple[int], np.dtype[np.str_]]]:
+    """How each essay was made: draft template, essay template and model together."""
+    parts = [pl.col(name).fill_null("") for name in ("draft_template", "essay_template", "generator_model")]
+    label = panel.frame.select(pl.concat_str(parts, separator="\x1f")).to_series().to_numpy()
+    code, arms = as_codes(label.astype(str))
+    arm = np.zeros(len(panel.essays), dtype=np.int64)
+    arm[panel.essay] = code
+    return arm, arms
+
+
+def _residual_variance(residual: FloatArray, freedom: int) -> float:
+    """0 when nothing is left to estimate it from."""
+    return float(residual @ residual) / freedom if freedom > 0 else 0.0
+
+
+def _shrink(means: FloatArray, noise: FloatArray) -> Shrunken:
+    if not (noise > 1e-12).all():
+        unknown = np.full(means.size, np.nan)
+        return Shrunken(unknown, unknown, math.nan, math.nan)
+    return shrink(means, noise)
+
+
+def _ranks(values: FloatArray) -> IntArray:
+    """1 for the highest; equal values share the better rank."""
+    rounded = np.round(values, 9)
+    return (1 + np.searchsorted(np.sort(-rounded), -rounded, side="left")).astype(np.int64)
+
+
+def _rows(level: str, panel: Panel, ranked: _Ranked, other: _Ranked | None, top_k: int) -> Iterator[dict[str, object]]:
+    k = min(top_k, max(1, len(ranked.names) // 10))
+    chance = compute_top_probability(ranked.shrunken, k)
+    rank, raw_rank = ranked.rank, _ranks(ranked.raw)
+    facts = _facts_by_name(level, panel)
+    others = {name: code for code, name in enumerate(other.names)} if other else {}
+    other_rank = other.rank if other else np.empty(0, dtype=np.int64)
+    for code, name in enumerate(ranked.names):
+        yield {
+            "construct": panel.construct,
+            "level": level,
+            "id": name,
+            **facts[name],
+            "rank": int(rank[code]),
+            "raw_rank": int(raw_rank[code]),
+            "raw_mean": or_null(ranked.raw[code]),
+            "adjusted_mean": or_null(ranked.adjusted[code]),
+            **_posterior("", ranked.shrunken, code),
+            "p_top_k": or_null(chance[code]),
+            "k": k,
+            "n": int(ranked.n[code]),
+            "n_essays": int(ranked.n_essays[code]),
+            "n_evaluators": int(ranked.n_evaluators[code]),
+            "n_clusters": panel.n_clusters,
+            **_without_own_family(other, others.get(name), other_rank),
+            "note": ranked.note or None,
+        }
+
+
+def _posterior(prefix: str, shrunken: Shrunken, code: int) -> dict[str, object]:
+    mean, spread = shrunken.mean[code], _QUANTILE * shrunken.standard_deviation[code]
+    return {
+        f"{prefix}shrunken": or_null(mean),
+        f"{prefix}low": or_null(mean - spread),
+        f"{prefix}high": or_null(mean + spread),
+    }
+
+
+def _without_own_family(other: _Ranked | None, code: int | None, rank: IntArray) -> dict[str, object]:
+    if other is None or code is None:
+        return {"n_other_family": 0}
+    return {
+        "other_family_mean": or_null(other.adjusted[code]),
+        **_posterior("other_family_", other.shrunken, code),
+        "other_family_rank": int(rank[code]),
+        "n_other_family": int(other.n[code]),
+    }
+
+
+def _facts_by_name(level: str, panel: Panel) -> dict[str, dict[str, object]]:
+    if level == "combination":
+        return {name: {"combo_id": name} for name in panel.combos}
+    first = panel.frame.group_by("essay_gen_id").agg(pl.col("combo_id").first(), pl.col("generator_model").first())
+    return {row["essay_gen_id"]: row for row in first.to_dicts()}
