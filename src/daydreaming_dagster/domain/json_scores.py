@@ -7,17 +7,13 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from daydreaming_dagster.domain.score_values import (
-    Scale,
-    ScoreRefusal,
-    ScoreRefused,
-    read_value,
-)
+from daydreaming_dagster.domain.score_values import read_value
+from daydreaming_dagster.domain.scores import Scale, ScoreRefusal, ScoreRefused, require_on_scale
 from daydreaming_dagster.domain.thinking import strip_thinking
 
 _MOST_ATTEMPTS = 64
 _SCORE_KEYS = ("score", "final_score", "overall_score", "total_score")
-_TOP_KEYS = ("max_score", "maximum_score", "max", "maximum", "out_of", "scale_max", "score_max")
+_TOP_KEYS = ("max_score", "maximum_score", "max", "maximum", "out_of", "scale_max", "score_max", "scale", "score_range")
 _OBJECT_START = re.compile(r"\{\s{0,200}[\"}]")
 
 
@@ -103,6 +99,8 @@ def _read_object(found: dict[str, Any], scale: Scale) -> float:
     by_key = {key.strip().lower().replace(" ", "_"): value for key, value in found.items()}
     for key in _TOP_KEYS:
         top = by_key.get(key)
+        if isinstance(top, str) and (numbers := re.findall(r"\d{1,9}(?:\.\d{1,9})?", top[:80])):
+            top = float(numbers[-1])
         if isinstance(top, int | float) and not isinstance(top, bool) and top != scale.max:
             raise ScoreRefused(ScoreRefusal.WRONG_DENOMINATOR, f"'{key}' is {top}, the scale is {scale}")
     values = {_to_score(entry, scale) for entry in _score_entries(found)}
@@ -123,8 +121,4 @@ def _to_score(entry: Any, scale: Scale) -> float:
         value = float(entry)
     except OverflowError:
         value = float("inf")
-    if value - value != 0:
-        raise ScoreRefused(ScoreRefusal.NOT_FINITE, "the score is not a finite number")
-    if value not in scale:
-        raise ScoreRefused(ScoreRefusal.OFF_SCALE, f"{value:g} is not on the scale {scale}")
-    return value
+    return require_on_scale(value, scale)

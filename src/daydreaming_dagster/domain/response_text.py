@@ -43,7 +43,7 @@ def read_plain_lines(text: str, *, keep_thinking: bool = False, keep_quotes: boo
     text = plain_characters(text)
     if not keep_thinking:
         text = strip_thinking(text, also_reasoning=True)
-    text = _STRUCK.sub(" ", text)
+    text = _SPECIAL_TOKEN.sub(" ", _STRUCK.sub(" ", text))
     if not keep_quotes:
         text = _mask_tagged(text)
     raw_lines = text.split("\n")
@@ -57,6 +57,8 @@ def read_plain_lines(text: str, *, keep_thinking: bool = False, keep_quotes: boo
 _SPEAKS = re.compile(rf"[^\W_]|{QUOTED}")
 _NEWLINES = re.compile(r"\r\n?|[\v\f\x85\u2028\u2029]")
 _STRUCK = re.compile(r"~~[^~\n]{1,200}~~|<(?:del|s|strike)>[^<\n]{0,200}</(?:del|s|strike)>", re.IGNORECASE)
+
+_SPECIAL_TOKEN = re.compile(r"<[|｜][^<>|｜\n]{1,40}[|｜]>|\[/?INST\]|<</?SYS>>")
 
 _SAME_CHARACTERS = {
     **dict.fromkeys("−﹣", "-"),
@@ -207,7 +209,12 @@ def _mask_straight_across_lines(text: str) -> str:
 
 _BREAK_TAG = re.compile(r"<(?:br|/p|/li|/tr|/h[1-6]|/div)\s*/?>", re.IGNORECASE)
 _VALUE_TAG = re.compile(r"<(?!/)([a-z][a-z _-]{2,40})>\s*(?=[\d({\[*`-])", re.IGNORECASE)
-_TAG = re.compile(r"</?[a-z][^<>\n]{0,200}>", re.IGNORECASE)
+_TAG = re.compile(
+    r"</?[a-z][\w-]{0,40}(?:\s{1,9}[a-z_:-]{1,40}(?:\s?=\s?(?:\"[^\"<>\n]{0,200}\"|'[^'<>\n]{0,200}'|[^\s<>\"']{1,200}))?){0,9}"
+    r"\s{0,9}/?>",
+    re.IGNORECASE,
+)
+_ANGLE = re.compile(r"<+(?=[^\W\d_])|>+\s*$")
 _NUMBER_IN_ANGLES = re.compile(r"<\s*(\d[\d./ ]{0,12})\s*>")
 _FRACTION = re.compile(r"\\[dt]?frac\s?\{([^{}\n]{1,20})\}\s?\{([^{}\n]{1,20})\}")
 _BOXED = re.compile(r"\\boxed\s?\{")
@@ -246,7 +253,7 @@ def _strip_markup(raw: str) -> tuple[str, bool]:
     if "<" in text:
         text = _NUMBER_IN_ANGLES.sub(r" \1 ", text)
         text = _VALUE_TAG.sub(r" \1: ", text)
-        text = _TAG.sub(" ", text)
+        text = _ANGLE.sub(" ", _TAG.sub(" ", text))
     if "&" in text:
         text = html.unescape(text).replace("\xa0", " ")
     text = _EMPHASIS.sub("", text)
@@ -261,8 +268,9 @@ def _strip_markup(raw: str) -> tuple[str, bool]:
 
 _TABLE_RULE = re.compile(r":?-{1,}:?(?:\s*\|\s*:?-{1,}:?)+$")
 _SCORE_COLUMN = re.compile(
-    r"(?:score|rating|points|grade|value|punkte|note|评分|得分|スコア|点数)s?(?:\s*\(.{0,20}\))?", re.IGNORECASE
+    r"(?:score|rating|points|grade|value|punkte|note|awarded|earned|评分|得分|スコア|点数)s?(?![^\W_])", re.IGNORECASE
 )
+_HEADER_TOP = re.compile(r"(?:/|out of|max\.?)\s*\d{1,4}|\d{1,4}\s*(?:-|–|to)\s*\d{1,4}", re.IGNORECASE)
 
 
 def _unfold_tables(lines: list[PlainLine]) -> Iterator[PlainLine]:
@@ -291,12 +299,12 @@ def _unfold(header: list[str], rows: list[list[str]]) -> Iterator[PlainLine]:
     if len(rows) == 1 and len(rows[0]) == len(header) and all(cell[:1].isdigit() for cell in rows[0]):
         yield PlainLine(" | ".join(f"{name}: {cell}" for name, cell in zip(header, rows[0], strict=True)))
         return
-    columns = [index for index, name in enumerate(header) if index > 0 and _SCORE_COLUMN.fullmatch(name)]
+    columns = [index for index, name in enumerate(header) if index > 0 and _SCORE_COLUMN.match(name)]
+    # A top that the header states (`Score (0-10)`, `Points /10`) goes with every row.
+    top = next((f" ({found[0]})" for name in header if (found := _HEADER_TOP.search(name))), "")
     for row in rows:
-        if len(columns) == 1 and columns[0] < len(row):
-            yield PlainLine(f"{row[0]} | {row[columns[0]]}")
-        else:
-            yield PlainLine(" | ".join(row))
+        cells = [row[0], row[columns[0]]] if len(columns) == 1 and columns[0] < len(row) else row
+        yield PlainLine(" | ".join([cells[0] + top, *cells[1:]]))
 
 
 def _cells(text: str) -> list[str]:

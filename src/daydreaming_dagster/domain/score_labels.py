@@ -9,6 +9,8 @@ from enum import IntEnum
 class Rank(IntEnum):
     """How much a labelled number claims to be the score of the whole; the highest rank present decides."""
 
+    SUM = 0
+    """A sum or an average that is not called a score; it can contradict one, but not be one."""
     NAMED = 1
     """A score with a name of its own: a criterion, one of several essays (`Novelty score`)."""
     WEAK = 2
@@ -27,8 +29,8 @@ _SCORE_WORDS = (
     # English
     "scores?|ratings?|grades?"
     # German, Dutch, Scandinavian
-    "|punktzahl|gesamtpunktzahl|gesamtscore|endscore|gesamtbewertung|endbewertung|gesamtwertung|gesamtergebnis|endnote"
-    "|gesamtnote|abschlussnote|bewertung|wertung|totaalscore|eindscore|eindcijfer|beoordeling|eindbeoordeling|cijfer"
+    "|(?:gesamt|end|abschluss|durchschnitts)?(?:punktzahl|score|bewertung|wertung|urteil)|(?:gesamt|end|abschluss)note"
+    "|(?:gesamt|end)(?:ergebnis|punkte)|totaalscore|eindscore|eindcijfer|beoordeling|eindbeoordeling|cijfer"
     "|poäng|slutpoäng|totalpoäng|betyg|slutbetyg|poeng|karakter|pisteet|arvosana"
     # Romance
     "|puntuaci[óo]n|calificaci[óo]n|puntaje|valoraci[óo]n|pontua[çc][ãa]o|classifica[çc][ãa]o|punteggio|valutazione|voto"
@@ -37,19 +39,22 @@ _SCORE_WORDS = (
     "|оценка|балл|баллы|рейтинг|оцінка|бал|ocena|punktacja|wynik|sk[óo]re|hodnocení|známka|hodnotenie|оцена|ocjena"
     # others with word boundaries
     "|puan|skor|nilai|điểm số|điểm|الدرجة|درجة|التقييم|تقييم|النتيجة|العلامة|امتیاز|स्कोर|अंक|βαθμολογία|βαθμός|ציון"
-    "|pontszám|értékelés"
+    "|pontszám|értékelés|poengsum|pistemäärä|نمره|স্কোর|iskor|puntaje"
 )
 _SCORE_WORDS_UNDIVIDED = (
-    "评分|得分|分数|总分|打分|評分|得分|分數|總分|总评分|スコア|点数|得点|評価|採点|評点|総合点|점수|총점|평점|คะแนน"
+    "评分|得分|分数|总分|打分|总评分|評分|分數|總分|スコア|点数|得点|評価点数|評価点|評価|採点|評点|総合点"
+    "|점수|총점|평점|คะแนน"
 )
 _WEAK_WORDS = (
     "overall|total|final|verdict|results?|answer|note|notes|nota|marks?|points|punkte|evaluation|assessment|boxed"
-    "|gesamt|ergebnis|итого|évaluation|evaluación|avaliação|judge?ment"
+    "|gesamt|ergebnis|итого|évaluation|evaluación|avaliação|judge?ment|tl;?dr|bottom line|conclusion|average|mean|sum"
 )
+_WEAK_WORDS_UNDIVIDED = "评价|評價|평가|结果|結果|结论|結論"
 
 _EDGE_LEFT, _EDGE_RIGHT = r"(?<![^\W_])", r"(?![^\W_])"
 LABEL = re.compile(
-    rf"{_EDGE_LEFT}(?:{_SCORE_WORDS}|{_WEAK_WORDS}){_EDGE_RIGHT}|(?:{_SCORE_WORDS_UNDIVIDED})", re.IGNORECASE
+    rf"{_EDGE_LEFT}(?:{_SCORE_WORDS}|{_WEAK_WORDS}){_EDGE_RIGHT}|(?:{_SCORE_WORDS_UNDIVIDED}|{_WEAK_WORDS_UNDIVIDED})",
+    re.IGNORECASE,
 )
 STRONG_LABEL = re.compile(rf"{_EDGE_LEFT}(?:{_SCORE_WORDS}){_EDGE_RIGHT}|(?:{_SCORE_WORDS_UNDIVIDED})", re.IGNORECASE)
 
@@ -89,7 +94,8 @@ _NEUTRAL = _word_set(
     cette essai l'essai est mi el para este ensayo del es minha meu do da ensaio il mio saggio per questo di
     mijn dit het voor deze моя эссе за это этого мой моє moja za esej mitt min för denna uppsats bu deneme için
     untuk esai ini cho bài luận này للمقال المقال 我的 本文 该文 文章
-    此文 该 本 的 この その エッセイ 論文 作文 에세이 의 higher better 0
+    此文 该 本 的 この その エッセイ 論文 作文 에세이 의 higher better 0 assistant earned obtained attribuée attribué
+    obtenue vergebene asignada otorgada attribuita assegnato присвоенная grand aggregate
     whole entire complete score scores rating ratings grade
     """
 )
@@ -114,6 +120,12 @@ _SECTIONS = _word_set(
     scoring breakdown main key general points reasons reason conclusion verdict s
     """
 )
+_SUMS = _word_set("average mean sum")
+_VERDICTS = _word_set("verdict conclusion judgement judgment assessment evaluation score rating result decision")
+_KNOWN = _NEUTRAL | _FINAL | _TOTAL | _REVISED
+# Beside a word such as `overall` these name the whole; alone they may name a criterion.
+_OF_THE_WHOLE = _word_set("quality impression performance merit value rank")
+_VERSIONS = _word_set("essay text draft version piece response")
 _UNDIVIDED_QUALIFIER = re.compile(
     "最终|最終|最后|最後|综合|綜合|総合|总体|總體|整体|整體|全体|최종|종합|전체|总|總|合計"
     "|我的|本文|该文|文章|此文|该|的|この|エッセイ|論文|作文|에세이|의|评估|評估"
@@ -131,24 +143,34 @@ def rank_label(before: str, label: str, after: str, bracket: str) -> Rank | None
         after: the words between the label and the separator.
         bracket: what stands in brackets behind the label, scales excepted.
     """
-    words = _words(f"{_ARTICLE.sub('', before)} {after} {bracket}")
+    words = _words(f"{_ARTICLE.sub('', before)} {after}")
+    about = _words(bracket)
+    if not about & (_FINAL | _TOTAL):  # `(average of the criteria)` only says how the score was made
+        words |= about
     if words & _NOT_THE_SCORE:
         return None
-    strong = STRONG_LABEL.search(f"{before} {label} {after}") is not None
-    unknown = {
-        word
-        for word in words - _NEUTRAL - _FINAL - _TOTAL - _REVISED
-        if not STRONG_LABEL.fullmatch(word) and not LABEL.fullmatch(word)
-    }
-    if not strong:
-        return None if unknown else Rank.WEAK
-    if unknown:
-        return Rank.NAMED
     label_words = words | _words(label)
-    for rank, members in ((Rank.REVISED, _REVISED), (Rank.FINAL, _FINAL), (Rank.TOTAL, _TOTAL)):
-        if label_words & members:
-            return rank
-    return Rank.PLAIN
+    unknown = {word for word in words - _KNOWN if not LABEL.fullmatch(word)}
+    if label_words & _FINAL:
+        unknown -= _OF_THE_WHOLE
+    if STRONG_LABEL.search(f"{before} {label} {after}"):
+        return Rank.NAMED if unknown else _rank_strong(label_words)
+    if unknown:
+        return None
+    return Rank.SUM if _words(label) & _SUMS else Rank.WEAK
+
+
+def _rank_strong(words: set[str]) -> Rank:
+    if words & _REVISED and not words & _VERSIONS:
+        return Rank.REVISED
+    if words & _FINAL:
+        return Rank.FINAL
+    return Rank.TOTAL if words & _TOTAL else Rank.PLAIN
+
+
+def is_final(text: str) -> bool:
+    """Whether a heading announces the last word on the whole text."""
+    return bool(_words(text) & (_FINAL | _VERDICTS))
 
 
 def is_whole(text: str) -> bool:

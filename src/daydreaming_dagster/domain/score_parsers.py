@@ -12,20 +12,15 @@ from collections.abc import Callable, Mapping, Sequence
 from daydreaming_dagster.domain.errors import ConfigurationError, ResponseError
 from daydreaming_dagster.domain.json_scores import read_json_score
 from daydreaming_dagster.domain.response_text import PlainLine, read_plain_lines
-from daydreaming_dagster.domain.score_labels import LABEL, Rank, is_whole
+from daydreaming_dagster.domain.score_labels import LABEL, Rank, is_final, is_whole
 from daydreaming_dagster.domain.score_statements import (
     Statement,
     find_sentences,
     find_statements,
     read_bare_fraction,
 )
-from daydreaming_dagster.domain.score_values import (
-    Scale,
-    ScoreRefusal,
-    ScoreRefused,
-    require_on_scale,
-    takes_back,
-)
+from daydreaming_dagster.domain.score_tails import takes_back
+from daydreaming_dagster.domain.scores import Scale, ScoreRefusal, ScoreRefused, format_score, require_on_scale
 
 __all__ = [
     "SCORE_PARSERS",
@@ -76,11 +71,6 @@ def parse_score(parser_name: str, text: str, scale: Scale) -> float:
         ) from None
 
 
-def format_score(value: float) -> str:
-    """The text of an evaluation's `parsed.txt`: the number with a decimal point and a newline (`7.0`)."""
-    return f"{float(value)!r}\n"
-
-
 _PLAIN_NUMBER = re.compile(r"[+-]?(?:\d{1,400}(?:\.\d{0,400})?|\.\d{1,400})(?:[eE][+-]?\d{1,4})?", re.ASCII)
 _NOT_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
 
@@ -122,11 +112,11 @@ def _last_lines(text: str) -> str:
 
 def _parse_in_last_line(text: str, scale: Scale) -> float:
     lines = read_plain_lines(text)
-    return _read(text, lines, len(lines) - _LAST_LINES, scale)
+    return _read(text, lines, scale, first_line=len(lines) - _LAST_LINES, last_wins=True)
 
 
 def _parse_labelled_score(text: str, scale: Scale) -> float:
-    return _read(text, read_plain_lines(text), 0, scale)
+    return _read(text, read_plain_lines(text), scale, first_line=0, last_wins=False)
 
 
 SCORE_PARSERS: Mapping[str, Callable[[str, Scale], float]] = {
@@ -137,12 +127,15 @@ SCORE_PARSERS: Mapping[str, Callable[[str, Scale], float]] = {
 """Parser by the name that stands in the `parser` column."""
 
 
-def _read(text: str, lines: Sequence[PlainLine], first_line: int, scale: Scale) -> float:
-    """The score stated on the lines from `first_line` on; the lines before only say what it is about."""
+def _read(text: str, lines: Sequence[PlainLine], scale: Scale, *, first_line: int, last_wins: bool) -> float:
+    """The score stated on the lines from `first_line` on; the lines before only say what it is about.
+
+    Of several plain scores that differ the last one counts when `last_wins`; else they are refused.
+    """
     everywhere = find_statements(lines, scale)
     statements = [statement for statement in everywhere if statement.line >= first_line]
     chosen = (
-        _choose_ranked(statements, everywhere, lines)
+        _choose_ranked(statements, everywhere, lines, last_wins=last_wins)
         or _choose_sentence(lines, first_line, scale)
         or _choose_fraction(lines, first_line, scale)
     )
@@ -156,7 +149,11 @@ def _read(text: str, lines: Sequence[PlainLine], first_line: int, scale: Scale) 
 
 
 def _choose_ranked(
-    statements: Sequence[Statement], everywhere: Sequence[Statement], lines: Sequence[PlainLine]
+    statements: Sequence[Statement],
+    everywhere: Sequence[Statement],
+    lines: Sequence[PlainLine],
+    *,
+    last_wins: bool,
 ) -> Statement | None:
     """The labelled score of the whole; None when nothing is labelled so.
 
@@ -164,15 +161,15 @@ def _choose_ranked(
         ScoreRefused: several differ and none of them has the last word.
     """
     ranked = [statement for statement in statements if statement.rank is not None]
-    if not ranked:
+    best = max((statement.rank for statement in ranked if statement.rank is not None), default=Rank.SUM)
+    if best is Rank.SUM:
         return None
-    best = max(statement.rank for statement in ranked if statement.rank is not None)
     of_best = [statement for statement in ranked if statement.rank == best]
     last = of_best[-1]
     if best is Rank.NAMED:
         return _require_single_name(last, everywhere, lines)
     if best is Rank.PLAIN:
-        _require_not_per_criterion(last, everywhere)
+        _require_not_per_criterion(last, everywhere, last_wins=last_wins)
     rivals = [other for other in ranked if _may_be_meant_instead(other, last, of_best)]
     for rival in rivals:
         if rival.value is None or last.value is None or rival.value != last.value:
@@ -187,28 +184,33 @@ def _may_be_meant_instead(other: Statement, last: Statement, of_best: Sequence[S
     if other is last or other.rank is None or last.rank is None or other.rank is Rank.NAMED:
         return False
     if other in of_best:
-        return last.rank in (Rank.FINAL, Rank.REVISED) or other.line == last.line
+        return last.rank is not Rank.PLAIN or other.line == last.line
     # A lower rank gives way, unless it comes later and is a score in its own right.
     is_later = other.line > last.line
     return is_later and last.rank is not Rank.REVISED and (other.rank is Rank.PLAIN or other.value is not None)
 
 
-def _require_not_per_criterion(last: Statement, everywhere: Sequence[Statement]) -> None:
-    """Refuses a plain `Score:` that stands under one criterion when another one stands under another."""
-    plain = [statement for statement in everywhere if statement.rank is Rank.PLAIN]
-    if not last.topic or is_whole(last.topic):
-        return
-    for other in plain:
-        if other is last or other.topic == last.topic:
-            continue
-        if other.topic and not is_whole(other.topic):
+def _require_not_per_criterion(last: Statement, everywhere: Sequence[Statement], *, last_wins: bool) -> None:
+    """Refuses a plain `Score:` that may be about one criterion only, or that contradicts an earlier one."""
+    earlier = [other for other in everywhere if other.rank is Rank.PLAIN and other is not last]
+    on_criterion = _is_criterion(last.topic)
+    if on_criterion and any(other.topic == last.topic for other in earlier):
+        return  # that criterion has had its score already, so this one stands for the whole
+    for other in earlier:
+        if on_criterion and _is_criterion(other.topic):
             raise ScoreRefused(
                 ScoreRefusal.ONLY_SUB_SCORES, f"'{other.topic}' and '{last.topic}' have scores, the whole has none"
             )
-        if other.value != last.value:
+        settled = last_wins and not on_criterion
+        moved_on = other.topic != last.topic and is_final(last.topic)
+        if other.value != last.value and not (settled or moved_on or _is_criterion(other.topic)):
             raise ScoreRefused(
-                ScoreRefusal.TWO_SCORES, f"the score under '{last.topic}' differs from the one before it"
+                ScoreRefusal.TWO_SCORES, f"'{_shown(other)}' and '{_shown(last)}' both claim to be the score"
             )
+
+
+def _is_criterion(topic: str) -> bool:
+    return bool(topic) and not is_whole(topic)
 
 
 _OTHER_RATING = re.compile(r"[^\d:|=]{1,40}[:|=–-]\s*\d{1,3}(?:[.,]\d{1,3})?(?:\s*/\s*\d{1,3})?\s*$")
@@ -252,8 +254,9 @@ def _require_not_taken_back(chosen: Statement, lines: Sequence[PlainLine]) -> No
 
 def _explain_nothing(text: str, lines: Sequence[PlainLine], everywhere: Sequence[Statement]) -> ScoreRefused:
     """Says where a score would have been, when there is none where it should be."""
-    if any(statement.value is not None for statement in everywhere):
-        line = next(statement.line for statement in everywhere if statement.value is not None)
+    usable = [statement for statement in everywhere if statement.value is not None and statement.rank != Rank.SUM]
+    if usable:
+        line = usable[-1].line
         return ScoreRefused(
             ScoreRefusal.NOT_IN_LAST_LINES,
             f"'{lines[line].text[:60]}' stands before the last {_LAST_LINES} lines; the parser labelled_score reads it",

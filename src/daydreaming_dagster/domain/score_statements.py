@@ -12,15 +12,9 @@ from dataclasses import dataclass, replace
 
 from daydreaming_dagster.domain.response_text import QUOTED, PlainLine
 from daydreaming_dagster.domain.score_labels import LABEL, Rank, is_whole, rank_label
-from daydreaming_dagster.domain.score_values import (
-    Reading,
-    Scale,
-    ScoreRefusal,
-    ScoreRefused,
-    read_value,
-    require_same_top,
-    restated_tops,
-)
+from daydreaming_dagster.domain.score_numbers import require_same_top, restated_tops
+from daydreaming_dagster.domain.score_values import Reading, read_value
+from daydreaming_dagster.domain.scores import Scale, ScoreRefusal, ScoreRefused
 
 _MOST_LABELS = 2000
 _LOOK_BACK = 120
@@ -84,23 +78,32 @@ def find_sentences(lines: Sequence[PlainLine], scale: Scale) -> list[Statement]:
 
 
 def read_bare_fraction(line: PlainLine, index: int, scale: Scale) -> Statement | None:
-    """The score of a line that is nothing but a number and the scale's top (`7/9`)."""
-    if not line.text[:1].isdigit():
+    """The score of a line that is nothing but a number and the scale's top (`7/9`, `Overall, a solid 7/9`)."""
+    start = re.search(r"\d", line.text[:_LONGEST_NON_NUMBER])
+    if start is None or (index > 0 and len(line.text) > _LONGEST_NON_NUMBER):
         return None
+    lead = re.sub(
+        r"\b(?:an?|solid|strong|firm|clear|weak|fair|good)\b", "", line.text[: start.start()], flags=re.IGNORECASE
+    )
+    if not is_whole(lead):
+        return None
+    text = line.text[start.start() :]
     try:
-        reading = read_value(line.text, scale)
+        reading = read_value(text, scale)
     except ScoreRefused as refused:
-        whole = re.fullmatch(r"\d[\d.,]{0,9}\s*(?:/|out of)\s*\d[\d.,]{0,9}\s*", line.text)
-        return Statement(index, None, line.text, refusal=refused) if whole else None
-    return Statement(index, None, line.text, reading.value) if reading.has_top and reading.clean else None
+        is_fraction = re.fullmatch(r"\d[\d.,]{0,9}\s*(?:/|out of)\s*\d[\d.,]{0,9}\s*", text)
+        return Statement(index, None, line.text, refusal=refused) if is_fraction else None
+    opens = index == 0 and not lead.strip() and reading.ends_sentence
+    return Statement(index, None, line.text, reading.value) if reading.has_top and (reading.clean or opens) else None
 
 
 # --- labelled ------------------------------------------------------------------------------------------------------
 
 _AFTER = re.compile(
     r"(?P<words>(?:\s{1,3}(?:(?!(?:is|of|was)\s)[^\W\d_][^\W_]{0,20}(?:['’][a-z]{1,3})?)){0,5})"
-    r"(?P<bracket>(?:\s{0,3}\([^()]{1,80}\)){0,2})"
-    r"\s{0,3}(?:(?:is|为|是|は|는|은)\s{0,3})?(?P<sep>:+=?|->|=>|=|→|\||–|-(?=\s)|(?<=[为是は는은]))\s{0,5}"
+    r"(?P<bracket>(?:\s{0,3}\([^()]{1,80}\)){0,2}|\s{0,3}(?:/|(?:out of|on an?|on the|from|of|von|sur|de|su)\s)"
+    r"[^:=|()]{0,30}\d[^:=|()]{0,15})"
+    r"\s{0,3}(?:(?:is|为|是|は|는|은)\s{0,3})?(?P<sep>:+=?|->|=>|=|→|\||–|-(?=\s)|(?<=[为是は는은])|$)\s{0,5}"
 )
 _NO_SEPARATOR = re.compile(r"\s{0,3}(?P<bracket>(?:\([^()]{1,80}\))?)\s{0,3}(?=[\d+–-])")
 _COPULA = re.compile(
@@ -112,7 +115,8 @@ _CONNECTIVE = re.compile(
     r"(?:^|[.!?;–]\s)\s*(?:therefore|thus|hence|so|overall|finally|accordingly|consequently|all in all|all told"
     r"|as a result|all things considered|on balance|in (?:conclusion|summary|short|total|sum|the end)"
     r"|to (?:conclude|sum up|summari[sz]e)"
-    r"|(?:taking|given|based on|considering|weighing|balancing|after)\b[^.!?;:]{0,80}"
+    r"|(?:taking|given|based on|considering|weighing|balancing|after|in (?:light|view) of|despite|because of|due to"
+    r"|for th(?:is|ese) reasons?|on th(?:is|at) basis)\b[^.!?;:]{0,80}"
     r"|zusammenfassend|insgesamt|en conclusion|en résumé|en resumen|en conclusión|in conclusione|итак|в итоге"
     r"|таким образом|综上(?:所述)?|因此|したがって)\s*,?\s*$",
     re.IGNORECASE,
@@ -146,6 +150,7 @@ def _on_line(lines: Sequence[PlainLine], index: int, scale: Scale) -> Iterator[S
             rest,
             scale,
             Statement(line, None, f"{before} {label[0]}{words}".strip()),
+            nearby=_nearby(lines, index, label.start()),
             is_last=line == len(lines) - 1,
             is_below=line != index,
         )
@@ -153,6 +158,14 @@ def _on_line(lines: Sequence[PlainLine], index: int, scale: Scale) -> Iterator[S
             done = end
             alone = statement.is_sole and not before.endswith("|") and not lines[index].is_numbered
             yield replace(statement, is_sole=alone)
+
+
+def _nearby(lines: Sequence[PlainLine], index: int, start: int) -> str:
+    """What stands just before a label, where the judge may say on which scale it counts."""
+    above = lines[index - 1].text[:_LOOK_BACK] if index else ""
+    if not re.search("scale|range", above, re.IGNORECASE):
+        above = ""
+    return f"{above}\n{lines[index].text[max(0, start - _LOOK_BACK) : start]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,10 +178,11 @@ class _Phrase:
 
 
 def _state(
-    phrase: _Phrase, rest: str, scale: Scale, statement: Statement, *, is_last: bool, is_below: bool
+    phrase: _Phrase, rest: str, scale: Scale, statement: Statement, *, nearby: str, is_last: bool, is_below: bool
 ) -> Statement | None:
     """The statement that a label and what follows it make; None when they make none."""
     try:
+        require_same_top(nearby, scale)
         bracket = _bracket_words(phrase.bracket, scale)
         foreign_top = None
     except ScoreRefused as refused:
@@ -189,14 +203,19 @@ def _state(
     return replace(statement, value=reading.value, is_sole=reading.clean)
 
 
+_OTHER_SCALE = (ScoreRefusal.WRONG_DENOMINATOR, ScoreRefusal.OFF_SCALE)
+
+
 def _counts(refused: ScoreRefused, rank: Rank, phrase: _Phrase, rest: str, *, is_last: bool) -> bool:
     """Whether a refused value is a score that cannot be used, and not something else than a score."""
+    if phrase.separator == "" and refused.code not in _OTHER_SCALE:
+        return False
     if refused.code is ScoreRefusal.NO_NUMBER:
         if not rest.strip():
             return is_last and rank > Rank.WEAK
         return phrase.separator[:1] in (":", "=") and rank > Rank.WEAK and len(rest) <= _LONGEST_NON_NUMBER
     if rank is Rank.WEAK:
-        return refused.code in (ScoreRefusal.WRONG_DENOMINATOR, ScoreRefusal.OFF_SCALE, ScoreRefusal.RANGE)
+        return refused.code in (*_OTHER_SCALE, ScoreRefusal.RANGE)
     return True
 
 
@@ -251,6 +270,7 @@ _QUOTING = re.compile(
     r"|begins?|opens?|includes?|excerpt|passage|inserts?|injects?|adds?|line)\b",
     re.IGNORECASE,
 )
+_EXAMPLE = re.compile(r"\b(?:examples?|formats?|template|e\.g\.|for instance|such as|instructions?)\b", re.IGNORECASE)
 _JUDGING = re.compile(
     r"\b(?:my|i|scor\w{1,4}|rat(?:e|ed|ing)|grade|evaluation|assessment|verdict|give|final|overall|judge?ment|conclusion)\b",
     re.IGNORECASE,
@@ -262,6 +282,8 @@ def _is_announced_quotation(lines: Sequence[PlainLine], index: int) -> bool:
     if index == 0:
         return False
     before = re.split(r"[.!?)]\s", lines[index - 1].text[-200:])[-1]
+    if before.rstrip().endswith(":") and _EXAMPLE.search(before):
+        return True
     return before.rstrip().endswith(":") and _QUOTING.search(before) is not None and _JUDGING.search(before) is None
 
 
@@ -282,12 +304,15 @@ def _read_topic(line: PlainLine, current: str) -> str:
 
 _GIVING = re.compile(
     r"\b(?:(?:i|we)(?:\s?['’](?:d|ll|ve))?(?:\s(?:would|will|have))?\s(?:(?:therefore|thus|hence|only)\s)?"
-    r"(?:give|gave|given|assign|assigned|award|awarded|rate|rated|score|scored|grade|graded|grant|granted|settle on)"
-    r"|(?:essay|it|this|text|piece|response|submission)\s(?:(?:therefore|thus)\s)?"
+    r"(?:(?:am\s)?(?:giving|assigning|awarding|rating|scoring)|give|gave|given|assign|assigned|award|awarded|rate|rated|score|scored|grade|graded|grant|granted|say"
+    r"|(?P<ends>settle on|go with|land on|arrive at|put it at|place it at|end up at))"
+    r"|(?:essay|it|this|this one|text|piece|response|submission|proposal|work)\s(?:(?:therefore|thus)\s)?"
     r"(?:receives|earns|gets|scores|merits|deserves|rates)"
-    r"|ich (?:gebe|vergebe|bewerte)|je (?:donne|mets|note)|j['’]attribue|(?:le )?(?:doy|otorgo|asigno)|dou|atribuo"
-    r"|assegno"
-    r"|я (?:ставлю|даю|оцениваю))\b(?P<object>[^.!?;:\d“”()]{0,60}?)(?=\d)",
+    r"|(?:ich (?:gebe|vergebe|bewerte)|(?:gebe|vergebe|bewerte) ich)|je (?:lui |vous |l['’])?(?:donne|mets|note"
+    r"|attribue)"
+    r"|j['’]attribue|(?:le )?(?:doy|otorgo|asigno)|dou|atribuo|assegno|(?:ставлю|оцениваю))\b"
+    r"(?P<object>[^.!?;:\d“”()]{0,60}?)(?=\d)"
+    r"|我[^.!?;:\d“”()]{0,30}?(?P<points>[打评])(?:了|出)?\s?(?=\d)",
     re.IGNORECASE,
 )
 _UNSURE = re.compile(
@@ -303,29 +328,46 @@ _SENTENCE_REFUSALS = (
 )
 
 
+_NAMED_OBJECT = re.compile(
+    r"\b(?:score|rating|grade|mark)\sof\s$|\san?\s(?:(?:solid|strong|firm|clear|weak|fair|respectable|generous)\s)?$",
+    re.IGNORECASE,
+)
+_FITTING = re.compile(
+    r"\b(?:score|rating|grade)\sof\s(?P<value>\d[\d.,]{0,6}(?:\s?(?:/|out of)\s?\d[\d.]{0,6})?)"
+    r"\s(?:is|seems|feels|would be)\s"
+    r"(?:appropriate|fair|justified|warranted|right|reasonable|deserved|fitting)\b",
+    re.IGNORECASE,
+)
+
+
 def _sentences_on(text: str, line: int, scale: Scale) -> Iterator[Statement]:
     for found in _GIVING.finditer(text):
         if not _UNSURE.search(_sentence_around(text, found.start(), found.end())):
-            named = re.search(r"\b(?:score|rating|grade|mark)\sof\s$|\b(?:it|this|essay|text) an? $", found["object"])
-            yield from _sentence(text[found.end() :], line, scale, needs_top=named is None)
+            named = _NAMED_OBJECT.search(found["object"] or "") or found["ends"] or found["points"]
+            yield from _sentence(text, found.end(), line, scale, needs_top=named is None)
+    for found in _FITTING.finditer(text):
+        if not _UNSURE.search(_sentence_around(text, found.start(), found.end())):
+            yield from _sentence(found["value"], 0, line, scale, needs_top=False)
     for label in LABEL.finditer(text):
         copula = _COPULA.match(text, label.end())
         before = _phrase_before(text, label.start())
         if copula is None or before is None or _UNSURE.search(_sentence_around(text, label.start(), copula.end())):
             continue
         if (rank_label(before, label[0], copula["words"], "") or 0) >= Rank.TOTAL:
-            yield from _sentence(text[copula.end() :], line, scale, needs_top=False)
+            yield from _sentence(text, copula.end(), line, scale, needs_top=False)
 
 
-def _sentence(rest: str, line: int, scale: Scale, *, needs_top: bool) -> Iterator[Statement]:
+def _sentence(text: str, start: int, line: int, scale: Scale, *, needs_top: bool) -> Iterator[Statement]:
+    statement = Statement(line, None, text[start : start + 20])
     try:
-        reading: Reading = read_value(rest, scale)
+        require_same_top(text[max(0, start - _LOOK_BACK) : start], scale)
+        reading: Reading = read_value(text[start:], scale)
     except ScoreRefused as refused:
         if refused.code in _SENTENCE_REFUSALS:
-            yield Statement(line, None, rest[:20], refusal=refused)
+            yield replace(statement, refusal=refused)
         return
     if reading.has_top or (reading.ends_sentence and not needs_top):
-        yield Statement(line, None, rest[:20], reading.value)
+        yield replace(statement, value=reading.value)
 
 
 def _sentence_around(text: str, start: int, end: int) -> str:
