@@ -43,6 +43,7 @@ def read_plain_lines(text: str, *, keep_thinking: bool = False, keep_quotes: boo
     text = plain_characters(text)
     if not keep_thinking:
         text = strip_thinking(text, also_reasoning=True)
+    text = _JSON_MEMBER.sub(r";\1\2:", text)
     text = _SPECIAL_TOKEN.sub(" ", _STRUCK.sub(" ", text))
     if not keep_quotes:
         text = _mask_tagged(text)
@@ -58,6 +59,7 @@ _SPEAKS = re.compile(rf"[^\W_]|{QUOTED}")
 _NEWLINES = re.compile(r"\r\n?|[\v\f\x85\u2028\u2029]")
 _STRUCK = re.compile(r"~~[^~\n]{1,200}~~|<(?:del|s|strike)>[^<\n]{0,200}</(?:del|s|strike)>", re.IGNORECASE)
 
+_JSON_MEMBER = re.compile(r",(\s{0,80})\"([\w -]{1,40})\"\s{0,9}:")
 _SPECIAL_TOKEN = re.compile(r"<[|｜][^<>|｜\n]{1,40}[|｜]>|\[/?INST\]|<</?SYS>>")
 
 _SAME_CHARACTERS = {
@@ -298,6 +300,9 @@ def _unfold_tables(lines: list[PlainLine]) -> Iterator[PlainLine]:
 def _unfold(header: list[str], rows: list[list[str]]) -> Iterator[PlainLine]:
     if len(rows) == 1 and len(rows[0]) == len(header) and all(cell[:1].isdigit() for cell in rows[0]):
         yield PlainLine(" | ".join(f"{name}: {cell}" for name, cell in zip(header, rows[0], strict=True)))
+        return
+    if len(rows) == 1 and len(header) > 2 and len(rows[0]) == len(header) and _SCORE_COLUMN.match(rows[0][0]):
+        yield PlainLine(" | ".join(f"{name}: {cell}" for name, cell in zip(header[1:], rows[0][1:], strict=True)))
         return
     columns = [index for index, name in enumerate(header) if index > 0 and _SCORE_COLUMN.match(name)]
     # A top that the header states (`Score (0-10)`, `Points /10`) goes with every row.

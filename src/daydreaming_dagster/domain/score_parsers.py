@@ -248,7 +248,7 @@ def _choose_fraction(lines: Sequence[PlainLine], first_line: int, scale: Scale) 
 
 def _require_not_taken_back(chosen: Statement, lines: Sequence[PlainLine]) -> None:
     for line in lines[chosen.line + 1 :]:
-        if takes_back(line.text[:1000]):
+        if takes_back(line.text):
             raise ScoreRefused(ScoreRefusal.CORRECTED, f"'{_shown(chosen)}' is taken back by '{line.text[:80]}'")
 
 

@@ -85,7 +85,7 @@ def read_bare_fraction(line: PlainLine, index: int, scale: Scale) -> Statement |
     lead = re.sub(
         r"\b(?:an?|solid|strong|firm|clear|weak|fair|good)\b", "", line.text[: start.start()], flags=re.IGNORECASE
     )
-    if not is_whole(lead):
+    if not is_whole(lead) and not lead.rstrip().endswith((".", "!")):
         return None
     text = line.text[start.start() :]
     try:
@@ -304,8 +304,9 @@ def _read_topic(line: PlainLine, current: str) -> str:
 
 _GIVING = re.compile(
     r"\b(?:(?:i|we)(?:\s?['’](?:d|ll|ve))?(?:\s(?:would|will|have))?\s(?:(?:therefore|thus|hence|only)\s)?"
-    r"(?:(?:am\s)?(?:giving|assigning|awarding|rating|scoring)|give|gave|given|assign|assigned|award|awarded|rate|rated|score|scored|grade|graded|grant|granted|say"
-    r"|(?P<ends>settle on|go with|land on|arrive at|put it at|place it at|end up at))"
+    r"(?:(?:am\s)?(?:giving|assigning|awarding|rating|scoring)|give|gave|given|assign(?:ed)?|award(?:ed)?|rated?|scored?"
+    r"|graded?|grant(?:ed)?|say"
+    r"|(?P<ends>settle on|go with|land on|arrive at|end up at|(?:put|place) (?:it|this|the essay) at))"
     r"|(?:essay|it|this|this one|text|piece|response|submission|proposal|work)\s(?:(?:therefore|thus)\s)?"
     r"(?:receives|earns|gets|scores|merits|deserves|rates)"
     r"|(?:ich (?:gebe|vergebe|bewerte)|(?:gebe|vergebe|bewerte) ich)|je (?:lui |vous |l['’])?(?:donne|mets|note"
@@ -317,7 +318,7 @@ _GIVING = re.compile(
 )
 _UNSURE = re.compile(
     r"\b(?:not|never|cannot|no|if|unless|had|would have|could have|might|at least|at most|less|more|about|around"
-    r"|between|nicht|kein\w{0,2}|pas|nunca|не|most|nearly|almost|other|others|than)\b|n['’]t\b",
+    r"|between|nicht|kein\w{0,2}|pas|nunca|не|most|nearly|almost|other|others|another|previous|earlier|human|last|than)\b|n['’]t\b",
     re.IGNORECASE,
 )
 _SENTENCE_REFUSALS = (
@@ -332,6 +333,7 @@ _NAMED_OBJECT = re.compile(
     r"\b(?:score|rating|grade|mark)\sof\s$|\san?\s(?:(?:solid|strong|firm|clear|weak|fair|respectable|generous)\s)?$",
     re.IGNORECASE,
 )
+_FINAL_SCORE_OF = re.compile(r"\b(?:final|overall|total)\s(?:score|rating|grade)\sof\s(?=\d)", re.IGNORECASE)
 _FITTING = re.compile(
     r"\b(?:score|rating|grade)\sof\s(?P<value>\d[\d.,]{0,6}(?:\s?(?:/|out of)\s?\d[\d.]{0,6})?)"
     r"\s(?:is|seems|feels|would be)\s"
@@ -345,6 +347,9 @@ def _sentences_on(text: str, line: int, scale: Scale) -> Iterator[Statement]:
         if not _UNSURE.search(_sentence_around(text, found.start(), found.end())):
             named = _NAMED_OBJECT.search(found["object"] or "") or found["ends"] or found["points"]
             yield from _sentence(text, found.end(), line, scale, needs_top=named is None)
+    for found in _FINAL_SCORE_OF.finditer(text):
+        if not _UNSURE.search(_sentence_around(text, found.start(), found.end())):
+            yield from _sentence(text, found.end(), line, scale, needs_top=False)
     for found in _FITTING.finditer(text):
         if not _UNSURE.search(_sentence_around(text, found.start(), found.end())):
             yield from _sentence(found["value"], 0, line, scale, needs_top=False)

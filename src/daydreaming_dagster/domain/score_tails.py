@@ -15,6 +15,8 @@ from daydreaming_dagster.domain.score_numbers import (
 )
 from daydreaming_dagster.domain.scores import Scale, ScoreRefusal, ScoreRefused
 
+_LOOK_AHEAD = 1000
+
 CLOSING = " \t.!)*†\"'’”>,;|"
 _TAIL_REFUSALS: tuple[tuple[re.Pattern[str], ScoreRefusal], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), code)
@@ -48,11 +50,14 @@ _HEDGE = re.compile(
     re.IGNORECASE,
 )
 _TAKEN_BACK = re.compile(
-    r"\b(?:make (?:it|that)|i mean|scratch that|correction|on second thought|actually|wait|revised to|changed to"
-    r"|i(?:['’]ll| will)? (?:revise|change|correct|lower|raise))\b"
-    rf"[^.!?\n]{{0,60}}?(?<![\d.,]){NUMBER}(?:\s*/\s*\d{{1,4}})?\s*(?:[.!)]\s*$|[.!)]\s|$)",
-    re.IGNORECASE | re.MULTILINE,
+    r"\b(?:(?:make (?:it|that)|i mean|scratch that|correction|on second thought|actually|wait)\b[^.!?\n]{0,60}?"
+    r"|(?:revis|chang|correct|lower|rais|adjust|bump|reduc|upgrad|downgrad|increas|decreas)[a-z]{1,4}\b[^.!?\n]{0,30}?"
+    r"\b(?:to|at)\s+(?:an?\s+)?)"
+    rf"(?<![\d.,]){NUMBER}(?:\s*/\s*\d{{1,4}})?\s*$",
+    re.IGNORECASE,
 )
+_CONDITION = re.compile(r"\b(?:if|once|unless|could|were|when|with (?:an?|better|more))\b", re.IGNORECASE)
+_SENTENCE_END = re.compile(r"[.!?)](?:\s|$)|\n")
 _REASON = re.compile(
     r"(?:because|since|as|due|given|reflecting|based|thanks|owing|weil|da|denn|parce|car|porque|ya|perché|потому|так)\s"
     r"|for this (?:essay|response|text|piece)\b",
@@ -75,7 +80,10 @@ _SYMBOLS = re.compile(r"^\s*[^\w\s()|,;:.!?+–→/\\%=“<>~～&×*²³¹⁰⁴
 
 def takes_back(text: str) -> bool:
     """Whether the text, which follows a score, replaces it by another number."""
-    return _TAKEN_BACK.search(text) is not None
+    return any(
+        _TAKEN_BACK.search(sentence) and not _CONDITION.search(sentence)
+        for sentence in _SENTENCE_END.split(text[:_LOOK_AHEAD])
+    )
 
 
 def require_understood(tail: str, value: float, scale: Scale) -> str:
