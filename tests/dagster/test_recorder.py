@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 
 import pytest
@@ -37,7 +36,7 @@ def test_a_materialization_is_found_under_its_asset_with_partition_metadata_and_
     event = instance.get_latest_materialization_event(AssetKey("draft_raw"))
     assert event is not None
     assert event.asset_materialization == made
-    assert (event.run_id, event.job_name, event.timestamp) == (run.run_id, "bulk", 17.0)
+    assert (event.run_id, event.job_name, event.timestamp) == (run.run_id, "bulk", 17.0005)
 
 
 def test_a_failure_says_in_the_run_log_what_went_wrong(instance: DagsterInstance) -> None:
@@ -53,13 +52,15 @@ def test_a_failure_says_in_the_run_log_what_went_wrong(instance: DagsterInstance
     assert data.metadata == {"reason": MetadataValue.text("truncated")}
 
 
-def test_records_keep_their_order_and_get_the_time_at_which_they_were_recorded(instance: DagsterInstance) -> None:
-    run, clock = add_run(instance), itertools.count(100)
-    recorder = EventRecorder(instance, run, read_time=lambda: float(next(clock)))
+def test_records_keep_their_order_and_those_of_one_asset_are_a_millisecond_apart(instance: DagsterInstance) -> None:
+    """Two batches at the same instant, the second of which must not fall back behind the first."""
+    run = add_run(instance)
+    recorder = EventRecorder(instance, run, read_time=lambda: 100.0)
     recorder.record([AssetMaterialization("draft_raw", partition=name) for name in "cab"])
+    recorder.record([AssetMaterialization(asset, partition="d") for asset in ("draft_raw", "draft_parsed")])
     log = read_log(instance, run.run_id)
-    assert [entry.get_dagster_event().partition for entry in log] == ["c", "a", "b"]
-    assert [entry.timestamp for entry in log] == [100.0, 101.0, 102.0]
+    assert [entry.get_dagster_event().partition for entry in log] == ["c", "a", "b", "d", "d"]
+    assert [entry.timestamp for entry in log] == [99.9985, 99.9995, 100.0005, 100.0015, 100.0005]
 
 
 def test_nothing_is_stored_for_an_empty_batch(instance: DagsterInstance) -> None:
