@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from daydreaming_dagster.analysis.adjusted_means import adjust_combos, adjust_essays
 from daydreaming_dagster.analysis.estimates import join_notes, or_null
 from daydreaming_dagster.analysis.panels import Panel, build_panel
 from daydreaming_dagster.analysis.ratings import select_rated
 from daydreaming_dagster.analysis.schema import Schema, table_of_rows
-from daydreaming_dagster.analysis.statistics.additive import fit_additive
-from daydreaming_dagster.analysis.statistics.bootstrap import FloatArray, IntArray, as_codes
+from daydreaming_dagster.analysis.statistics.bootstrap import FloatArray, IntArray
 from daydreaming_dagster.analysis.statistics.shrinkage import Shrunken, compute_top_probability, shrink
 
 RANKING_SCHEMA: Schema = {
@@ -116,79 +116,42 @@ class _Ranked:
 
 
 def _rank_essays(panel: Panel) -> _Ranked:
-    cells = _Cells.of(panel)
-    fit = fit_additive(cells.essay, cells.evaluator, cells.mean, len(panel.essays), len(panel.evaluators))
-    n_evaluators = np.bincount(cells.essay, minlength=len(panel.essays))
-    raw = np.bincount(cells.essay, weights=cells.mean, minlength=len(panel.essays)) / n_evaluators
-    noise = _residual_variance(fit.residual, fit.degrees_of_freedom)
+    essays = adjust_essays(panel)
+    count = len(panel.essays)
     return _Ranked(
         names=panel.essays,
-        raw=raw,
-        adjusted=fit.row,
-        shrunken=_shrink(fit.row, noise / n_evaluators),
-        n=np.bincount(panel.essay, minlength=len(panel.essays)),
-        n_essays=np.ones(len(panel.essays), dtype=np.int64),
-        n_evaluators=n_evaluators,
+        raw=essays.raw,
+        adjusted=essays.adjusted,
+        shrunken=_shrink(essays.adjusted, essays.noise),
+        n=np.bincount(panel.essay, minlength=count),
+        n_essays=np.ones(count, dtype=np.int64),
+        n_evaluators=essays.n_below,
         note=join_notes(
-            "" if noise > 0 else "noise not estimable: no essay has two evaluators, or they agree exactly",
-            "some essays share no evaluator, even indirectly" if fit.n_parts > 1 else "",
-            "fewer than four essays" if len(panel.essays) < 4 else "",
+            "" if essays.has_noise else "noise not estimable: no essay has two evaluators, or they agree exactly",
+            "some essays share no evaluator, even indirectly" if essays.n_parts > 1 else "",
+            "fewer than four essays" if count < 4 else "",
         ),
     )
 
 
 def _rank_combos(panel: Panel) -> _Ranked:
-    essays = _rank_essays(panel)
-    n_combos = len(panel.combos)
-    arm, arms = _arm_of_essay(panel)
-    fit = fit_additive(panel.essay_combo, arm, essays.adjusted, n_combos, len(arms))
-    n_essays = np.bincount(panel.essay_combo, minlength=n_combos)
-    noise = _residual_variance(fit.residual, fit.degrees_of_freedom)
+    combos = adjust_combos(panel, adjust_essays(panel))
+    count = len(panel.combos)
     pairs = np.unique(panel.combo * len(panel.evaluators) + panel.evaluator)
     return _Ranked(
         names=panel.combos,
-        raw=np.bincount(panel.essay_combo, weights=essays.raw, minlength=n_combos) / n_essays,
-        adjusted=fit.row,
-        shrunken=_shrink(fit.row, noise / n_essays),
-        n=np.bincount(panel.combo, minlength=n_combos),
-        n_essays=n_essays,
-        n_evaluators=np.bincount(pairs // len(panel.evaluators), minlength=n_combos),
+        raw=combos.raw,
+        adjusted=combos.adjusted,
+        shrunken=_shrink(combos.adjusted, combos.noise),
+        n=np.bincount(panel.combo, minlength=count),
+        n_essays=combos.n_below,
+        n_evaluators=np.bincount(pairs // len(panel.evaluators), minlength=count),
         note=join_notes(
-            "" if noise > 0 else "noise not estimable: no combination has two comparable essays",
-            "some combinations share no template and model, even indirectly" if fit.n_parts > 1 else "",
-            "fewer than four combinations" if n_combos < 4 else "",
+            "" if combos.has_noise else "noise not estimable: no combination has two comparable essays",
+            "some combinations share no template and model, even indirectly" if combos.n_parts > 1 else "",
+            "fewer than four combinations" if count < 4 else "",
         ),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Cells:
-    """Means over replicates, one entry per essay and evaluator."""
-
-    essay: IntArray
-    evaluator: IntArray
-    mean: FloatArray
-
-    @classmethod
-    def of(cls, panel: Panel) -> _Cells:
-        width = len(panel.evaluators)
-        cell, code = np.unique(panel.essay * width + panel.evaluator, return_inverse=True)
-        return cls(cell // width, cell % width, np.bincount(code, weights=panel.value) / np.bincount(code))
-
-
-def _arm_of_essay(panel: Panel) -> tuple[IntArray, np.ndarray[tuple[int], np.dtype[np.str_]]]:
-    """How each essay was made: draft template, essay template and model together."""
-    parts = [pl.col(name).fill_null("") for name in ("draft_template", "essay_template", "generator_model")]
-    label = panel.frame.select(pl.concat_str(parts, separator="\x1f")).to_series().to_numpy()
-    code, arms = as_codes(label.astype(str))
-    arm = np.zeros(len(panel.essays), dtype=np.int64)
-    arm[panel.essay] = code
-    return arm, arms
-
-
-def _residual_variance(residual: FloatArray, freedom: int) -> float:
-    """0 when nothing is left to estimate it from."""
-    return float(residual @ residual) / freedom if freedom > 0 else 0.0
 
 
 def _shrink(means: FloatArray, noise: FloatArray) -> Shrunken:

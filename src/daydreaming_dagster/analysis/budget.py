@@ -1,0 +1,108 @@
+"""What was spent on what: calls, tokens, money and time."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from daydreaming_dagster.analysis.ratings import with_list_prices
+from daydreaming_dagster.analysis.schema import Schema, to_schema
+
+ACCEPTED_SCHEMA: Schema = {"essay_gen_id": pl.String(), "generator_model": pl.String()}
+"""One row per essay that counts as a result."""
+
+BUDGET_SCHEMA: Schema = {
+    "level": pl.String(),
+    "stage": pl.String(),
+    "llm_model_id": pl.String(),
+    "template_id": pl.String(),
+    "generations": pl.Int64(),
+    "calls": pl.Int64(),
+    "failed_calls": pl.Int64(),
+    "prompt_tokens": pl.Int64(),
+    "completion_tokens": pl.Int64(),
+    "cost_usd": pl.Float64(),
+    "calls_of_unknown_cost": pl.Int64(),
+    "duration_s": pl.Float64(),
+    "accepted_ideas": pl.Int64(),
+    "cost_usd_per_accepted_idea": pl.Float64(),
+}
+"""One row per part of the spending; `level` says which columns name it.
+
+- `total`; `stage`; `model` (stage and model); `template` (stage, model and template); `generator`: drafts and essays of
+  one model, for what its accepted ideas cost.
+- `calls` of which `failed_calls` gave no usable answer. `duration_s` adds up calls, which may have run side by side.
+- `cost_usd` adds up the known costs and leaves out `calls_of_unknown_cost`; it is null when none is known.
+- `accepted_ideas`, `cost_usd_per_accepted_idea`: for `total` (all stages) and `generator`; null without accepted ideas.
+"""
+
+_LEVELS: dict[str, tuple[str, ...]] = {
+    "total": (),
+    "stage": ("stage",),
+    "model": ("stage", "llm_model_id"),
+    "template": ("stage", "llm_model_id", "template_id"),
+}
+_NAMES = ("stage", "llm_model_id", "template_id")
+
+
+def build_budget(calls: pl.DataFrame, models: pl.DataFrame, accepted: pl.DataFrame) -> pl.DataFrame:
+    """The spending by stage, model and template; see `BUDGET_SCHEMA`. Without calls only the header.
+
+    Args:
+        calls: a frame of `CALLS_SCHEMA`.
+        models: a frame of `MODELS_SCHEMA`, for the prices where the provider named no cost.
+        accepted: a frame of `ACCEPTED_SCHEMA`.
+    """
+    priced = with_list_prices(calls, models)
+    levels = [_sum_up(priced, level, keys) for level, keys in _LEVELS.items()]
+    written = priced.filter(pl.col("stage").is_in(["draft", "essay"]))
+    levels.append(_sum_up(written, "generator", ("llm_model_id",)))
+    table = pl.concat(levels)
+    by_model = accepted.group_by(pl.col("generator_model").alias("llm_model_id")).agg(pl.len().alias("by_model"))
+    ideas = (
+        pl.when(pl.col("level") == "total")
+        .then(pl.lit(accepted.height, dtype=pl.Int64))
+        .when(pl.col("level") == "generator")
+        .then(pl.col("by_model").cast(pl.Int64).fill_null(0))
+    )
+    counted = table.join(by_model, on="llm_model_id", how="left", maintain_order="left").with_columns(
+        accepted_ideas=ideas
+    )
+    some = pl.col("accepted_ideas") > 0
+    priced_ideas = counted.with_columns(
+        cost_usd_per_accepted_idea=pl.when(some).then(pl.col("cost_usd") / pl.col("accepted_ideas"))
+    )
+    return to_schema(priced_ideas, BUDGET_SCHEMA)
+
+
+def select_accepted(ranking: pl.DataFrame, construct: str, at_least: float) -> pl.DataFrame:
+    """Essays whose estimate on a construct reaches a number of points, as a frame of `ACCEPTED_SCHEMA`.
+
+    Args:
+        ranking: a frame of `RANKING_SCHEMA`.
+        construct: what the idea has to be good at.
+        at_least: points; compared with the shrunken estimate, or with the adjusted mean where there is none.
+    """
+    good = pl.coalesce("shrunken", "adjusted_mean") >= at_least
+    chosen = ranking.filter(pl.col("construct") == construct, pl.col("level") == "essay", good)
+    return to_schema(chosen.with_columns(essay_gen_id="id"), ACCEPTED_SCHEMA)
+
+
+def _sum_up(calls: pl.DataFrame, level: str, keys: tuple[str, ...]) -> pl.DataFrame:
+    cost = pl.col("cost_usd")
+    figures = (
+        calls.with_columns(pl.lit(level).alias("level"))
+        .group_by("level", *keys)
+        .agg(
+            pl.col("gen_id").n_unique().cast(pl.Int64).alias("generations"),
+            pl.len().cast(pl.Int64).alias("calls"),
+            (pl.col("status") != "ok").sum().cast(pl.Int64).alias("failed_calls"),
+            pl.col("prompt_tokens").sum(),
+            pl.col("completion_tokens").sum(),
+            pl.when(cost.count() > 0).then(cost.sum()).alias("cost_usd"),
+            cost.null_count().cast(pl.Int64).alias("calls_of_unknown_cost"),
+            pl.col("duration_s").sum(),
+        )
+    )
+    missing = [pl.lit(None, dtype=pl.String).alias(name) for name in _NAMES if name not in keys]
+    columns = [name for name in BUDGET_SCHEMA if "accepted" not in name]
+    return figures.with_columns(missing).select(columns).sort(*_NAMES)

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+import pytest
+
+from daydreaming_dagster.analysis.budget import ACCEPTED_SCHEMA, BUDGET_SCHEMA, build_budget, select_accepted
+from daydreaming_dagster.analysis.ranking import build_ranking
+from daydreaming_dagster.analysis.ratings import CALLS_SCHEMA, MODELS_SCHEMA
+
+from .simulated import Truth, simulate_ratings
+
+
+def call(gen_id: str, stage: str, model: str, **facts: Any) -> dict[str, Any]:
+    known = {"template_id": "t", "status": "ok", "prompt_tokens": 100, "completion_tokens": 10, "duration_s": 2.0}
+    return {"gen_id": gen_id, "stage": stage, "llm_model_id": model, **known, **facts}
+
+
+def calls(*rows: dict[str, Any]) -> pl.DataFrame:
+    return pl.DataFrame([{name: row.get(name) for name in CALLS_SCHEMA} for row in rows], schema=CALLS_SCHEMA)
+
+
+MODELS = pl.DataFrame([("judge", "fam", 0.001, 0.01)], schema=MODELS_SCHEMA, orient="row")
+
+
+def accepted(*writers: str) -> pl.DataFrame:
+    return pl.DataFrame([(f"e_{i}", writer) for i, writer in enumerate(writers)], schema=ACCEPTED_SCHEMA, orient="row")
+
+
+def example() -> pl.DataFrame:
+    return calls(
+        call("d_1", "draft", "writer", cost_usd=1.0),
+        call("d_1", "draft", "writer", cost_usd=0.5, status="truncated"),
+        call("e_1", "essay", "writer", cost_usd=2.0, template_id="u"),
+        call("v_1", "evaluation", "judge"),
+        call("v_2", "evaluation", "other-judge"),
+    )
+
+
+def test_the_total_of_a_worked_example() -> None:
+    row = build_budget(example(), MODELS, accepted("writer", "writer")).row(0, named=True)
+    assert row == {
+        "level": "total",
+        "stage": None,
+        "llm_model_id": None,
+        "template_id": None,
+        "generations": 4,
+        "calls": 5,
+        "failed_calls": 1,
+        "prompt_tokens": 500,
+        "completion_tokens": 50,
+        "cost_usd": pytest.approx(3.7),
+        "calls_of_unknown_cost": 1,
+        "duration_s": 10.0,
+        "accepted_ideas": 2,
+        "cost_usd_per_accepted_idea": pytest.approx(1.85),
+    }
+
+
+def test_every_level_adds_up_to_the_total() -> None:
+    table = build_budget(example(), MODELS, accepted())
+    for column in ("calls", "failed_calls", "prompt_tokens", "calls_of_unknown_cost"):
+        by_level = dict(table.group_by("level").agg(pl.col(column).sum()).rows())
+        assert {by_level[level] for level in ("stage", "model", "template")} == {by_level["total"]}
+
+
+def test_an_idea_costs_what_its_generator_wrote_for_it() -> None:
+    table = build_budget(example(), MODELS, accepted("writer", "writer"))
+    row = table.filter(pl.col("level") == "generator").row(0, named=True)
+    assert (row["llm_model_id"], row["cost_usd"], row["cost_usd_per_accepted_idea"]) == ("writer", 3.5, 1.75)
+
+
+def test_no_accepted_idea_has_no_price() -> None:
+    table = build_budget(example(), MODELS, accepted())
+    assert table["cost_usd_per_accepted_idea"].null_count() == table.height
+    assert table.filter(pl.col("level") == "total")["accepted_ideas"].item() == 0
+
+
+def test_a_cost_nobody_knows_is_null_and_not_zero() -> None:
+    table = build_budget(calls(call("v_1", "evaluation", "other-judge")), MODELS, accepted("writer"))
+    assert table.row(0, named=True)["cost_usd"] is None
+
+
+def test_no_calls_give_a_header_with_the_right_types() -> None:
+    table = build_budget(calls(), MODELS, accepted())
+    assert table.height == 0
+    assert dict(table.schema) == BUDGET_SCHEMA
+
+
+def test_accepted_essays_reach_the_asked_points() -> None:
+    ranking = build_ranking(simulate_ratings(Truth()))
+    chosen = select_accepted(ranking, "novelty_judged", 5.5)
+    good = ranking.filter(pl.col("level") == "essay", pl.col("shrunken") >= 5.5)
+    assert chosen["essay_gen_id"].to_list() == good["id"].to_list()
+    assert select_accepted(ranking, "coherence", 0.0).height == 0
