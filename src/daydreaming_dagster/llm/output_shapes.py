@@ -9,10 +9,14 @@ from typing import Any
 from daydreaming_dagster.domain.errors import RefusedError
 from daydreaming_dagster.llm.protocol import OutputShape
 
-_LONGEST_REASONING_WORDS = 60
-_LONGEST_REASONING_CHARS = 400
+_LONGEST_REASONING_WORDS = 80
+_LONGEST_SENTENCE_WORDS = 40
 _TOKENS_PER_WORD = 4  # generous for English, so that the score still fits under max_tokens
-_TOKENS_OF_SCORE = 16
+_TOKENS_OF_SCORE = 32  # with what stands around it
+_ROOT_RULES = {
+    "score_line": 'root ::= reasoning "\\nSCORE: " score',
+    "score_json": 'root ::= "{\\"reasoning\\": \\"" reasoning "\\", \\"score\\": " score "}"',
+}
 
 
 @lru_cache(maxsize=64)
@@ -22,70 +26,54 @@ def build_response_format(output: OutputShape) -> dict[str, Any]:
     Only keywords that every strict implementation accepts: providers refuse numeric bounds or enums of numbers, so
     the scale stands in the description and the parser checks it.
     """
-    low, high = _scale_ends(output)
-    return _as_response_format(
-        reasoning={"type": "string", "description": "The reasons for the score, before the score."},
-        score={"type": "integer", "description": f"A whole number from {low} to {high}."},
-    )
+    scores = whole_scores(output)
+    properties = {
+        "reasoning": {"type": "string", "description": "The reasons for the score, before the score."},
+        "score": {"type": "integer", "description": f"A whole number from {scores[0]} to {scores[-1]}."},
+    }
+    schema = {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+    return {"type": "json_schema", "json_schema": {"name": "evaluation", "strict": True, "schema": schema}}
 
 
 @lru_cache(maxsize=64)
-def build_bounded_response_format(output: OutputShape) -> dict[str, Any]:
-    """The same for a sampler that enforces the whole schema: bounded reasoning, and only scores on the scale."""
-    low, high = _scale_ends(output)
-    return _as_response_format(
-        reasoning={"type": "string", "minLength": 1, "maxLength": _LONGEST_REASONING_CHARS},
-        score={"type": "integer", "minimum": low, "maximum": high},
-    )
+def build_grammar(output: OutputShape, max_tokens: int | None = None) -> str:
+    """A GBNF grammar for the shape: one or two sentences of reasoning, then a whole number on the scale.
 
-
-@lru_cache(maxsize=64)
-def build_score_line_grammar(output: OutputShape, max_tokens: int | None = None) -> str:
-    """A GBNF grammar: some words of reasoning on one line, then `SCORE: ` and a whole number on the scale.
+    A grammar also for JSON, because a small model that may put blanks between the fields of a schema spends its
+    tokens on them.
 
     Args:
-        output: the scale.
+        output: kind and scale.
         max_tokens: bound of the whole answer; the reasoning is kept short enough to leave room for the score.
     """
-    low, high = _scale_ends(output)
-    longest = _LONGEST_REASONING_WORDS
+    words = _LONGEST_REASONING_WORDS
     if max_tokens is not None:
-        longest = max(1, min(longest, (max_tokens - _TOKENS_OF_SCORE) // _TOKENS_PER_WORD))
-    shortest = min(5, longest)
-    scores = " | ".join(f'"{score}"' for score in range(low, high + 1))
+        words = max(1, min(words, (max_tokens - _TOKENS_OF_SCORE) // _TOKENS_PER_WORD))
+    sentences = max(1, words // _LONGEST_SENTENCE_WORDS)
+    alternatives = " | ".join(f'"{score}"' for score in whole_scores(output))
     return "\n".join(
         [
-            'root ::= reasoning "\\nSCORE: " score',
-            f'reasoning ::= word (" " word){{{shortest - 1},{longest - 1}}}',
-            "word ::= [^ \\t\\r\\n]{1,24}",
-            f"score ::= {scores}",
+            _ROOT_RULES[output.kind],
+            f'reasoning ::= sentence (" " sentence){{0,{sentences - 1}}}',
+            f'sentence ::= word (" " word){{0,{words // sentences - 1}}} [.!?]',
+            "word ::= [\\x23-\\x2D\\x2F-\\x3E\\x40-\\x5B\\x5D-\\x7E]{1,24}",  # visible ASCII without .!?"\
+            f"score ::= {alternatives}",
         ]
     )
 
 
-def _scale_ends(output: OutputShape) -> tuple[int, int]:
-    low, high = math.ceil(output.scale_min), math.floor(output.scale_max)
-    if low > high:
-        raise RefusedError(
-            f"The scale from {output.scale_min:g} to {output.scale_max:g} holds no whole number to score with.",
-            fix="Mend scale_min and scale_max of the template in data/1_raw/evaluation_templates.csv.",
-            reason="bad_request",
-            culprits={"scale_min": output.scale_min, "scale_max": output.scale_max},
-        )
-    return low, high
+def whole_scores(output: OutputShape) -> range:
+    """The whole numbers on the scale.
 
-
-def _as_response_format(*, reasoning: dict[str, Any], score: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "json_schema",
-        "json_schema": {
-            "name": "evaluation",
-            "strict": True,
-            "schema": {
-                "type": "object",
-                "properties": {"reasoning": reasoning, "score": score},
-                "required": ["reasoning", "score"],
-                "additionalProperties": False,
-            },
-        },
-    }
+    Raises:
+        RefusedError: there are none.
+    """
+    scores = range(math.ceil(output.scale_min), math.floor(output.scale_max) + 1)
+    if scores:
+        return scores
+    raise RefusedError(
+        f"The scale from {output.scale_min:g} to {output.scale_max:g} holds no whole number to score with.",
+        fix="Mend scale_min and scale_max of the template in data/1_raw/evaluation_templates.csv.",
+        reason="bad_request",
+        culprits={"scale_min": output.scale_min, "scale_max": output.scale_max},
+    )

@@ -106,9 +106,10 @@ class ChatClient(Protocol):
     """Something that answers chat requests."""
 
     async def complete(self, request: ChatRequest) -> ChatResponse:
-        """One attempt.
+        """One attempt. Cancelling it leaves the client usable.
 
         Raises:
+            ConfigurationError: the call cannot be made at all: a key or a package is missing.
             ModelCallError: no usable answer (see `domain/errors.py` for the kinds).
         """
         ...

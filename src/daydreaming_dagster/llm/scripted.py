@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from daydreaming_dagster.domain.errors import ModelCallError
+from daydreaming_dagster.llm.output_shapes import whole_scores
 from daydreaming_dagster.llm.protocol import ChatRequest, ChatResponse, Usage
 
 _NOUNS = (
@@ -96,6 +97,7 @@ class ScriptedClient:
         self.in_flight += 1
         self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
         try:
+            await asyncio.sleep(0)  # other tasks get their turn, as they do while a real call waits
             rule = next((rule for rule in self._rules if rule.applies_to(request)), None)
             return self._invented(request) if rule is None else await self._by_rule(rule, request)
         finally:
@@ -150,8 +152,7 @@ def invent_text(request: ChatRequest, *, occurrence: int = 1) -> str:
     digest = hashlib.sha256(f"{request.sha256()}|{occurrence}".encode()).digest()
     dice = random.Random(int.from_bytes(digest[:8], "big"))
     if request.output is not None:
-        score = dice.randint(round(request.output.scale_min), round(request.output.scale_max))
-        return _judgement(dice, score, as_json=request.output.kind == "score_json")
+        return _judgement(dice, dice.choice(whole_scores(request.output)), as_json=request.output.kind == "score_json")
     if _SCORE_WORD.search(request.prompt) or _SCORE_JSON.search(request.prompt):
         return _judgement(dice, dice.randint(0, 9), as_json=not _SCORE_WORD.search(request.prompt))
     if _IDEA_TAG.search(request.prompt):
