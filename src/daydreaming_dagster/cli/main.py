@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from daydreaming_dagster.cli import demo, run
+from daydreaming_dagster.cli import demo, doctor, init, run, show, status
 from daydreaming_dagster.cli.console import print_error
 from daydreaming_dagster.domain.errors import DayDreamingError
 
@@ -22,6 +22,7 @@ app = typer.Typer(
     help="Experiments on how language models have ideas: drafts, essays, evaluations, and what the scores are worth.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,  # rich takes longer to import than all of the help to print
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -36,14 +37,17 @@ def options(
     debug: Annotated[bool, typer.Option(help="Show where in the code an error came from.")] = False,
 ) -> None:
     """Options of every command."""
+    from dotenv import load_dotenv
+
+    load_dotenv(".env")
     if data_root is not None:
         os.environ["DAYDREAMING_DATA_ROOT"] = str(data_root)
     if debug:
         os.environ["DD_DEBUG"] = "1"
 
 
-app.command()(run.run)
-app.command()(demo.demo)
+for command in (run.run, status.status, show.show, doctor.doctor, init.init, demo.demo):
+    app.command()(command)
 
 
 def main() -> None:

@@ -1,0 +1,94 @@
+"""`daydreaming status`: how far the cohort has come, and what needs attention."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from daydreaming_dagster.engine.cohort_status import CohortStatus
+
+_SHOWN_FAILURES = 10
+
+
+def status(
+    cohort: Annotated[str | None, typer.Option(help="Which cohort; else the one built last.")] = None,
+    ids: Annotated[bool, typer.Option("--ids", help="List every generation: stage, gen_id, parent, status.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+) -> None:
+    """Show what is done, missing and failed, by stage, with reasons. Exit code 3 when something is left to do."""
+    from daydreaming_dagster.cli.opening import open_workspace
+    from daydreaming_dagster.engine.cohort_status import read_cohort_status
+
+    workspace = open_workspace(cohort)
+    found = read_cohort_status(workspace.store, workspace.require_current_cohort())
+    if json:
+        _print_json(found)
+    elif ids:
+        for member, state in found.states:
+            print(f"{member.stage}\t{member.gen_id}\t{member.parent_gen_id}\t{state}")
+    else:
+        _print_tables(found)
+    raise typer.Exit(0 if found.is_complete else 3)
+
+
+def _print_tables(found: CohortStatus) -> None:
+    from rich.box import SIMPLE
+    from rich.markup import escape
+    from rich.table import Table
+
+    from daydreaming_dagster.cli.console import out, print_line
+    from daydreaming_dagster.store.states import Status
+
+    print_line(f"Cohort [bold]{found.cohort_id}[/]")
+    table = Table(box=SIMPLE)
+    table.add_column("stage")
+    for heading in ("all", "done", "to parse", "failed", "missing"):
+        table.add_column(heading, justify="right")
+    for stage in found.stages:
+        counts = stage.counts
+        cells = [counts[Status.DONE], counts[Status.UNPARSED], counts[Status.FAILED], counts[Status.MISSING]]
+        table.add_row(str(stage.stage), str(stage.total), *(str(cell) if cell else "–" for cell in cells))
+    out().print(table)
+    reasons = [(stage.stage, reason, count) for stage in found.stages for reason, count in stage.failures.items()]
+    for name, reason, count in reasons:
+        print_line(f"[red]{count} {name}{'s' if count > 1 else ''} failed: {escape(reason)}[/]")
+    for member, failure in found.failed[:_SHOWN_FAILURES]:
+        print_line(f"  {member.gen_id}  {escape(failure.reason)}: {escape(failure.message)}")
+    if len(found.failed) > _SHOWN_FAILURES:
+        print_line(f"  … and {len(found.failed) - _SHOWN_FAILURES} more (--json lists all)")
+    _print_advice(found)
+
+
+def _print_advice(found: CohortStatus) -> None:
+    from daydreaming_dagster.cli.console import print_line
+
+    if found.is_complete:
+        print_line("[green]Everything is done.[/]")
+        return
+    lasting = sorted({failure.reason for _, failure in found.failed if failure.lasting})
+    if lasting:
+        print_line(f"Try the lasting failures again (this calls models): daydreaming run --retry {','.join(lasting)}")
+    print_line("Make what is missing: daydreaming run")
+
+
+def _print_json(found: CohortStatus) -> None:
+    import orjson
+
+    value = {
+        "cohort_id": found.cohort_id,
+        "complete": found.is_complete,
+        "stages": {
+            str(stage.stage): {
+                "all": stage.total,
+                **{str(state): count for state, count in stage.counts.items()},
+                "failures": dict(stage.failures),
+            }
+            for stage in found.stages
+        },
+        "failed": [
+            {"stage": member.stage, "gen_id": member.gen_id, **failure.to_json()} for member, failure in found.failed
+        ],
+    }
+    print(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
