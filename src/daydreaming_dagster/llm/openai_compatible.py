@@ -164,7 +164,8 @@ class OpenAICompatibleClient:
         except aiohttp.ClientPayloadError as error:
             raise self._build_error(model, "bad_response", "the connection broke inside the answer") from error
         except (aiohttp.ClientError, OSError) as error:
-            what = f"{self._base_url} cannot be reached or hung up, {error or type(error).__name__}"
+            detail = getattr(error, "strerror", None) or error or type(error).__name__
+            what = f"{self._base_url} cannot be reached or hung up, {detail}"
             raise self._build_error(model, "connection", what) from error
 
     def _as_error(self, model: str, status: int, headers: Mapping[str, str], raw: bytes, body: Any) -> ModelCallError:
