@@ -39,3 +39,32 @@ def compute_sign_flip_p(differences: FloatArray, permutations: int = 10_000, see
         signs = rng.integers(0, 2, size=(size, n)) * 2.0 - 1
         extreme += int((np.abs(signs @ differences) >= limit).sum())
     return (1 + extreme) / (1 + permutations)
+
+
+def compute_label_swap_p(
+    first: FloatArray, second: FloatArray, permutations: int = 10_000, seed: int = 20240101
+) -> float:
+    """Two-sided p of two groups having the same mean when each value might as well be in the other group.
+
+    The observed labels count as one of the patterns, so that p is never zero; nan when a group is empty.
+
+    Args:
+        first, second: one value per independent unit (a concept combination).
+        permutations: random relabellings to try.
+        seed: of the random relabellings.
+    """
+    n, size = first.size, first.size + second.size
+    if n == 0 or second.size == 0:
+        return math.nan
+    pooled = np.concatenate([first, second])
+    pooled = pooled - pooled.mean()
+    observed = abs(float(pooled[:n].sum()))
+    limit = observed - 1e-12 * max(1.0, float(np.abs(pooled).sum()))
+    rng = np.random.default_rng(seed)
+    rows = max(1, _CHUNK_CELLS // size)
+    extreme = 0
+    for start in range(0, permutations, rows):
+        count = min(rows, permutations - start)
+        shuffled = rng.permuted(np.broadcast_to(pooled, (count, size)), axis=1)
+        extreme += int((np.abs(shuffled[:, :n].sum(axis=1)) >= limit).sum())
+    return (1 + extreme) / (1 + permutations)
