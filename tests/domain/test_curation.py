@@ -175,20 +175,21 @@ def test_building_again_after_part_of_it_was_made_gives_the_same_replicates(
     others: set[int], wanted: int, made: set[int], later: set[int]
 ) -> None:
     draft = stored_draft()
+    signature = (draft.gen_id, "narrative", "")
 
     def build_one(replicate: int) -> Member:
         return stored_essay(draft, replicate)
 
-    first = Replicates([build_one(number) for number in others]).mint(build_one, wanted)
+    first = Replicates([build_one(number) for number in others]).mint(signature, build_one, wanted)
     own = [member for index, member in enumerate(first) if index in made]
     by_others = (others | {number for number in later if number > max(m.replicate for m in first)}) - {
         member.replicate for member in first
     }
     again = Replicates([build_one(number) for number in by_others] + own, own={member.gen_id for member in own})
     if own:
-        assert again.mint(build_one, wanted) == first
+        assert again.mint(signature, build_one, wanted) == first
     else:
-        assert min(m.replicate for m in again.mint(build_one, wanted)) > max(by_others, default=0)
+        assert min(m.replicate for m in again.mint(signature, build_one, wanted)) > max(by_others, default=0)
 
 
 @given(st.sets(st.integers(1, 30)), st.integers(1, 5), st.sampled_from([Mode.REUSE_DRAFTS, Mode.REGENERATE]))

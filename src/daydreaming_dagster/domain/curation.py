@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 
 from daydreaming_dagster.domain.membership import (
     Axes,
     Member,
-    build_all_essays,
     build_all_evaluations,
     build_draft,
     build_essay,
@@ -22,8 +22,6 @@ from daydreaming_dagster.domain.membership import (
 )
 from daydreaming_dagster.domain.selection import Mode
 from daydreaming_dagster.domain.stages import Stage
-
-_Signature = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,23 +51,37 @@ class Replicates:
     ) -> None:
         self._own = own
         self._unusable = unusable
-        self._existing: dict[_Signature, list[Member]] = {}
-        self._numbers: dict[_Signature, Iterator[int]] = {}
+        self._existing: dict[str, list[Member]] = {}
+        self._numbers: dict[str, Iterator[int]] = {}
         for member in existing:
-            self._existing.setdefault(_compute_base(member), []).append(member)
+            source, template_id, model_id = member.signature()[1:4]
+            self._existing.setdefault(_compute_base(source, template_id, model_id), []).append(member)
 
-    def find_existing(self, like: Member) -> list[Member]:
-        """The stored generations that differ from this one in the replicate only, by replicate."""
-        return sorted(self._existing.get(_compute_base(like), ()), key=lambda member: member.replicate)
+    @property
+    def gen_ids(self) -> frozenset[str]:
+        """Ids of the stored generations."""
+        return frozenset(member.gen_id for members in self._existing.values() for member in members)
 
-    def mint(self, build: Callable[[int], Member], number: int) -> list[Member]:
+    def find_existing(self, source: str, template_id: str, llm_model_id: str = "") -> list[Member]:
+        """The stored generations of a signature, by replicate.
+
+        Args:
+            source: combo_id of drafts, parent_gen_id of others.
+            template_id: the template.
+            llm_model_id: the model; blank for essays, whose draft says it.
+        """
+        existing = self._existing.get(_compute_base(source, template_id, llm_model_id), ())
+        return sorted(existing, key=lambda member: member.replicate)
+
+    def mint(self, signature: tuple[str, str, str], build: Callable[[int], Member], number: int) -> list[Member]:
         """As many new replicates as asked for; asking again goes on where it stopped.
 
         Args:
+            signature: source, template and model as in `find_existing`.
             build: the generation with a given replicate number.
             number: how many.
         """
-        base = _compute_base(build(1))
+        base = _compute_base(*signature)
         if base not in self._numbers:
             self._numbers[base] = self._iter_free_numbers(self._existing.get(base, ()))
         minted: list[Member] = []
@@ -136,51 +148,41 @@ class _Builder:
     def build_drafts(self, source: Member) -> list[Member]:
         if self.mode is not Mode.REGENERATE:
             return [source]
+        signature = (source.combo_id, source.template_id, source.llm_model_id)
 
         def build(replicate: int) -> Member:
-            return build_draft(
-                self.cohort_id,
-                self.mode.value,
-                source.combo_id,
-                source.template_id,
-                source.llm_model_id,
-                replicate=replicate,
-            )
+            return build_draft(self.cohort_id, self.mode.value, *signature, replicate=replicate)
 
-        return self.replicates.mint(build, self.axes.replicates[Stage.DRAFT])
+        return self.replicates.mint(signature, build, self.axes.replicates[Stage.DRAFT])
 
     def build_essays(self, draft: Member, sources: Sequence[Member]) -> list[Member]:
         # A draft that was selected itself gets every active essay template, one of a selected essay only that essay's.
         templates = [essay.template_id for essay in sources] if sources else self.axes.essay_templates
         # Below a new draft nothing exists yet, whatever the store holds of other drafts.
         replicates = self.replicates if self.mode is Mode.REUSE_DRAFTS else Replicates()
-        if not sources and self.mode is Mode.REGENERATE:
-            return build_all_essays([draft], self.axes)
         return [
             essay
             for template_id in templates
-            for essay in replicates.mint(_essay_builder(draft, template_id), self.axes.replicates[Stage.ESSAY])
+            for essay in replicates.mint(
+                (draft.gen_id, template_id, ""),
+                partial(build_essay, draft, template_id),
+                self.axes.replicates[Stage.ESSAY],
+            )
         ]
 
     def build_evaluations(self, essay: Member, *, fill_up: bool) -> Iterator[Member]:
         wanted = self.axes.replicates[Stage.EVALUATION]
         for template_id in self.axes.evaluation_templates:
             for model_id in self.axes.evaluation_models:
-                build = _evaluation_builder(essay, template_id, model_id)
-                existing = self.replicates.find_existing(build(1)) if fill_up else []
+                signature = (essay.gen_id, template_id, model_id)
+                existing = self.replicates.find_existing(*signature) if fill_up else []
                 for row in existing:
                     yield row._replace(cohort_id=self.cohort_id, combo_id=essay.combo_id, mode=self.mode.value)
-                yield from self.replicates.mint(build, max(0, wanted - len(existing)))
+                if len(existing) < wanted:
+                    build = partial(build_evaluation, essay, template_id, model_id)
+                    yield from self.replicates.mint(signature, build, wanted - len(existing))
 
 
-def _essay_builder(draft: Member, template_id: str) -> Callable[[int], Member]:
-    return lambda replicate: build_essay(draft, template_id, replicate)
-
-
-def _evaluation_builder(essay: Member, template_id: str, model_id: str) -> Callable[[int], Member]:
-    return lambda replicate: build_evaluation(essay, template_id, model_id, replicate)
-
-
-def _compute_base(member: Member) -> _Signature:
+def _compute_base(source: str, template_id: str, llm_model_id: str) -> str:
     # As in gen_ids: upper and lower case are one.
-    return tuple(str(field).strip().lower() for field in member.signature()[:-1])
+    return f"{source}|{template_id}|{llm_model_id}".lower()

@@ -5,7 +5,7 @@ A `Blueprint` knows what decides the cohort id without looking at the generation
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -30,11 +30,18 @@ LARGEST_COHORT = 2_000_000
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The members of a cohort and the combinations that they name, by combo_id."""
+    """The rows of a cohort.
+
+    Attributes:
+        combinations: those that the members name, by combo_id.
+        notes: sentences for the user.
+        reused: ids of members that were taken from the store as they are.
+    """
 
     members: Sequence[Member]
     combinations: Mapping[str, Combination]
     notes: Sequence[str] = ()
+    reused: Container[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +204,8 @@ class _Curator:
             cohort_id, selection.mode, list(sources.values()), self.axes, replicates, fill_up=selection.fill_up
         )
         combinations = self._find_combinations({member.combo_id for member in members})
-        return Rows(members, combinations, self._build_notes(members, combinations, unreadable))
+        notes = self._build_notes(members, combinations, unreadable)
+        return Rows(members, combinations, notes, replicates.gen_ids)
 
     def _refuse(self, line: int, message: str, value: str, allowed: str | None = None) -> None:
         self.problems.append(InputProblem(self.selection.file, message, line=line, value=value, allowed=allowed))
@@ -276,20 +284,12 @@ class _Curator:
         existing: list[Member] = []
         own: set[str] = set()
         unreadable: list[str] = []
-        for gen_id in self.existing.iter_gen_ids(stage):
-            try:
-                metadata = self.existing.find_metadata(stage, gen_id)
-            except StoreError:
-                unreadable.append(gen_id)
-                continue
-            if (
-                metadata is None
-                or (metadata.combo_id if stage is Stage.DRAFT else metadata.parent_gen_id) not in origins
-            ):
+        for metadata in self.existing.iter_metadata(stage, unreadable=unreadable):
+            if (metadata.combo_id if stage is Stage.DRAFT else metadata.parent_gen_id) not in origins:
                 continue
             existing.append(build_stored_member(metadata))
-            if metadata.origin_cohort_id == cohort_id and metadata.mode == mode and gen_id not in taken:
-                own.add(gen_id)
+            if metadata.origin_cohort_id == cohort_id and metadata.mode == mode and metadata.gen_id not in taken:
+                own.add(metadata.gen_id)
         return Replicates(existing, own=own, unusable=frozenset(unreadable)), unreadable
 
     def _build_notes(

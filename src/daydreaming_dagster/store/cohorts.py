@@ -272,7 +272,7 @@ def _build_rows(paths: DataPaths, blueprint: Blueprint, cohort_id: str, existing
     rows = blueprint.build(cohort_id)
     require_distinct_ids(rows.members)
     require_valid_parents(rows.members)
-    _require_no_conflict(rows.members, existing)
+    _require_no_conflict([member for member in rows.members if member.gen_id not in rows.reused], existing)
     find_unregistered(read_combo_registry(paths), rows.combinations.values())
     return rows
 
@@ -290,16 +290,12 @@ def _build_manifest(
 
 
 def _require_no_conflict(members: Sequence[Member], existing: GenerationStore) -> None:
-    stored = {stage: frozenset(existing.iter_gen_ids(stage)) for stage in Stage}
-    for member in members:
-        if member.gen_id not in stored[member.stage]:
-            continue
-        try:
-            metadata = existing.find_metadata(member.stage, member.gen_id)
-        except StoreError:
-            continue  # damaged: the engine says so when it comes to this generation
-        if metadata is not None:
-            _require_same_signature(member, build_stored_member(metadata))
+    for stage in Stage:
+        wanted = {member.gen_id: member for member in members if member.stage is stage}
+        stored = [gen_id for gen_id in existing.iter_gen_ids(stage) if gen_id in wanted]
+        # What is damaged contradicts nothing here; the engine says so when it comes to that generation.
+        for metadata in existing.iter_metadata(stage, stored, unreadable=[]):
+            _require_same_signature(wanted[metadata.gen_id], build_stored_member(metadata))
 
 
 def _require_same_signature(member: Member, stored: Member) -> None:

@@ -16,10 +16,12 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from daydreaming_dagster.domain.errors import MissingParentError, StoreError
 from daydreaming_dagster.domain.membership import Member
@@ -37,6 +39,7 @@ from daydreaming_dagster.store.paths import (
 )
 
 _OLDER_TEMPLATE_KEYS = ("draft_template", "essay_template", "evaluation_template")
+_SMALL_FILE_BYTES = 1 << 16
 _SAFE_GEN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -82,7 +85,10 @@ class GenerationMetadata:
         """Reads today's and older keys; place and name of the folder win over what the file says."""
 
         def text(*keys: str) -> str:
-            return next((str(value[key]) for key in keys if value.get(key) not in (None, "")), "")
+            for key in keys:
+                if (item := value.get(key)) not in (None, ""):
+                    return str(item)
+            return ""
 
         replicate = text("replicate")
         return cls(
@@ -174,10 +180,32 @@ class GenerationStore:
         except FileNotFoundError:
             return
 
-    def iter_metadata(self, stage: Stage) -> Iterator[GenerationMetadata]:
-        """Metadata of all stored generations of a stage that have one, in no order."""
-        for gen_id in self.iter_gen_ids(stage):
-            metadata = self.find_metadata(stage, gen_id)
+    def iter_metadata(
+        self, stage: Stage, gen_ids: Iterable[str] | None = None, *, unreadable: list[str] | None = None
+    ) -> Iterator[GenerationMetadata]:
+        """Metadata of stored generations that have one; several times as fast as asking for each.
+
+        Args:
+            stage: stage of the generations.
+            gen_ids: only these; None takes all of the stage, in no order.
+            unreadable: takes the ids whose metadata is damaged; without it the first of them is an error.
+
+        Raises:
+            StoreError: metadata is damaged, and nobody wants to hear of it otherwise.
+        """
+        folder = f"{self.paths.stage(stage)}/"
+        for gen_id in self.iter_gen_ids(stage) if gen_ids is None else gen_ids:
+            value = _find_json_quickly(f"{folder}{gen_id}/{METADATA}")
+            if value is not None:
+                yield GenerationMetadata.of_json(value, stage, gen_id)
+                continue
+            try:
+                metadata = self.find_metadata(stage, gen_id)
+            except StoreError:
+                if unreadable is None:
+                    raise
+                unreadable.append(gen_id)
+                continue
             if metadata is not None:
                 yield metadata
 
@@ -319,6 +347,19 @@ class GenerationStore:
             if (folder / RAW_METADATA).exists():
                 os.link(folder / RAW_METADATA, versions / f"{gen_id}_v{number}.json")
             os.link(raw, versions / f"{gen_id}_v{number}.txt")
+
+
+def _find_json_quickly(path: str) -> dict[str, Any] | None:
+    """The object in a small JSON file; None when there is anything unusual about it, its absence included."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            value = orjson.loads(os.read(handle, _SMALL_FILE_BYTES))
+        finally:
+            os.close(handle)
+    except (OSError, orjson.JSONDecodeError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def compute_text_sha256(text: str) -> str:
