@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from enum import IntEnum
 
 
@@ -39,7 +40,7 @@ _SCORE_WORDS = (
     "|оценка|балл|баллы|рейтинг|оцінка|бал|ocena|punktacja|wynik|sk[óo]re|hodnocení|známka|hodnotenie|оцена|ocjena"
     # others with word boundaries
     "|puan|skor|nilai|điểm số|điểm|الدرجة|درجة|التقييم|تقييم|النتيجة|العلامة|امتیاز|स्कोर|अंक|βαθμολογία|βαθμός|ציון"
-    "|pontszám|értékelés|poengsum|pistemäärä|نمره|স্কোর|iskor|puntaje"
+    "|pontszám|értékelés|poengsum|pistemäärä|نمره|স্কোর|iskor"
 )
 _SCORE_WORDS_UNDIVIDED = (
     "评分|得分|分数|总分|打分|总评分|評分|分數|總分|スコア|点数|得点|評価点数|評価点|評価|採点|評点|総合点"
@@ -51,12 +52,25 @@ _WEAK_WORDS = (
 )
 _WEAK_WORDS_UNDIVIDED = "评价|評價|평가|结果|結果|结论|結論"
 
+# Matched against lower case: an alternation of plain words is several times faster without IGNORECASE.
 _EDGE_LEFT, _EDGE_RIGHT = r"(?<![^\W_])", r"(?![^\W_])"
-LABEL = re.compile(
-    rf"{_EDGE_LEFT}(?:{_SCORE_WORDS}|{_WEAK_WORDS}){_EDGE_RIGHT}|(?:{_SCORE_WORDS_UNDIVIDED}|{_WEAK_WORDS_UNDIVIDED})",
-    re.IGNORECASE,
+_LABEL = re.compile(
+    rf"{_EDGE_LEFT}(?:{_SCORE_WORDS}|{_WEAK_WORDS}){_EDGE_RIGHT}|{_SCORE_WORDS_UNDIVIDED}|{_WEAK_WORDS_UNDIVIDED}"
 )
-STRONG_LABEL = re.compile(rf"{_EDGE_LEFT}(?:{_SCORE_WORDS}){_EDGE_RIGHT}|(?:{_SCORE_WORDS_UNDIVIDED})", re.IGNORECASE)
+_STRONG_LABEL = re.compile(rf"{_EDGE_LEFT}(?:{_SCORE_WORDS}){_EDGE_RIGHT}|{_SCORE_WORDS_UNDIVIDED}")
+
+
+def find_labels(text: str) -> Iterator[re.Match[str]]:
+    """Where words stand that announce a score; positions are those in `text`, words are in lower case."""
+    return _LABEL.finditer(lower(text))
+
+
+def lower(text: str) -> str:
+    """The text in lower case, of the same length."""
+    lowered = text.lower()
+    if len(lowered) == len(text):
+        return lowered
+    return "".join(char.lower() if len(char.lower()) == 1 else char for char in text)
 
 
 def _word_set(words: str) -> frozenset[str]:
@@ -150,10 +164,10 @@ def rank_label(before: str, label: str, after: str, bracket: str) -> Rank | None
     if words & _NOT_THE_SCORE:
         return None
     label_words = words | _words(label)
-    unknown = {word for word in words - _KNOWN if not LABEL.fullmatch(word)}
+    unknown = {word for word in words - _KNOWN if not _LABEL.fullmatch(word)}
     if label_words & _FINAL:
         unknown -= _OF_THE_WHOLE
-    if STRONG_LABEL.search(f"{before} {label} {after}"):
+    if _STRONG_LABEL.search(lower(f"{before} {label} {after}")):
         return Rank.NAMED if unknown else _rank_strong(label_words)
     if unknown:
         return None
@@ -178,7 +192,7 @@ def is_whole(text: str) -> bool:
     words = _words(text)
     if words & (_FINAL | _TOTAL):
         return True
-    return all(word in _NEUTRAL or word in _SECTIONS or LABEL.fullmatch(word) for word in words)
+    return all(word in _NEUTRAL or word in _SECTIONS or _LABEL.fullmatch(word) for word in words)
 
 
 def _words(text: str) -> set[str]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from daydreaming_dagster.domain.errors import ConfigurationError, ResponseError
 from daydreaming_dagster.domain.json_scores import read_json_score
 from daydreaming_dagster.domain.response_text import PlainLine, read_plain_lines
-from daydreaming_dagster.domain.score_labels import LABEL, Rank, is_final, is_whole
+from daydreaming_dagster.domain.score_labels import Rank, find_labels, is_final, is_whole
 from daydreaming_dagster.domain.score_statements import (
     Statement,
     find_sentences,
@@ -164,13 +164,12 @@ def _choose_ranked(
     best = max((statement.rank for statement in ranked if statement.rank is not None), default=Rank.SUM)
     if best is Rank.SUM:
         return None
-    of_best = [statement for statement in ranked if statement.rank == best]
-    last = of_best[-1]
+    last = [statement for statement in ranked if statement.rank is best][-1]
     if best is Rank.NAMED:
         return _require_single_name(last, everywhere, lines)
     if best is Rank.PLAIN:
         _require_not_per_criterion(last, everywhere, last_wins=last_wins)
-    rivals = [other for other in ranked if _may_be_meant_instead(other, last, of_best)]
+    rivals = [other for other in ranked if _may_be_meant_instead(other, last)]
     for rival in rivals:
         if rival.value is None or last.value is None or rival.value != last.value:
             raise ScoreRefused(
@@ -179,11 +178,11 @@ def _choose_ranked(
     return last
 
 
-def _may_be_meant_instead(other: Statement, last: Statement, of_best: Sequence[Statement]) -> bool:
+def _may_be_meant_instead(other: Statement, last: Statement) -> bool:
     """Whether another statement has as good a claim as the last one of the highest rank."""
     if other is last or other.rank is None or last.rank is None or other.rank is Rank.NAMED:
         return False
-    if other in of_best:
+    if other.rank is last.rank:
         return last.rank is not Rank.PLAIN or other.line == last.line
     # A lower rank gives way, unless it comes later and is a score in its own right.
     is_later = other.line > last.line
@@ -278,7 +277,7 @@ def _explain_nothing(text: str, lines: Sequence[PlainLine], everywhere: Sequence
 
 def _count_mentions(lines: Sequence[PlainLine]) -> int:
     """How often a label is followed by a number soon, whatever that number means."""
-    return sum(1 for line in lines for label in LABEL.finditer(line.text) if _NUMBER_SOON.match(line.text, label.end()))
+    return sum(1 for line in lines for label in find_labels(line.text) if _NUMBER_SOON.match(line.text, label.end()))
 
 
 _NUMBER_SOON = re.compile(r"\D{0,12}\d")

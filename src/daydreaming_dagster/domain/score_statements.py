@@ -6,18 +6,23 @@ A statement that looks like a score and cannot be read is found as well, with it
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from daydreaming_dagster.domain.response_text import QUOTED, PlainLine
-from daydreaming_dagster.domain.score_labels import LABEL, Rank, is_whole, rank_label
+from daydreaming_dagster.domain.score_labels import Rank, find_labels, is_whole, rank_label
 from daydreaming_dagster.domain.score_numbers import require_same_top, restated_tops
 from daydreaming_dagster.domain.score_values import Reading, read_value
 from daydreaming_dagster.domain.scores import Scale, ScoreRefusal, ScoreRefused
 
 _MOST_LABELS = 2000
 _LOOK_BACK = 120
+_LOOK_AHEAD = 400
+_LONG_LINE = 400
+_LONGEST_PROSE = 10_000
+_DIGIT = re.compile(r"\d")
 _LONGEST_PHRASE_WORDS = 6
 _LONGEST_NON_NUMBER = 60
 
@@ -52,19 +57,25 @@ def find_statements(lines: Sequence[PlainLine], scale: Scale) -> list[Statement]
         ScoreRefused: there are more labels than any judgement has.
     """
     found: list[Statement] = []
-    labels = 0
+    seen = 0
     topic = ""
     for index, line in enumerate(lines):
-        if not _is_announced_quotation(lines, index):
-            labels += sum(1 for _ in LABEL.finditer(line.text))
-            if labels > _MOST_LABELS:
+        here: list[Statement] = []
+        if _may_hold_score(line.text) and not _is_announced_quotation(lines, index):
+            labels = list(itertools.islice(find_labels(line.text), _MOST_LABELS + 1))
+            seen += len(labels)
+            if seen > _MOST_LABELS:
                 raise ScoreRefused(ScoreRefusal.TOO_MANY, f"there are more than {_MOST_LABELS} score labels")
-            here = [replace(statement, topic=topic) for statement in _on_line(lines, index, scale)]
-            if here:
-                found += here
-                continue
-        topic = _read_topic(line, topic)
+            here = [replace(statement, topic=topic) for statement in _on_line(lines, index, labels, scale)]
+        found += here
+        if not here:
+            topic = _read_topic(line, topic)
     return found
+
+
+def _may_hold_score(text: str) -> bool:
+    """Whether a line is worth a closer look: long ones without a digit are not."""
+    return len(text) <= _LONG_LINE or _DIGIT.search(text) is not None
 
 
 def find_sentences(lines: Sequence[PlainLine], scale: Scale) -> list[Statement]:
@@ -72,8 +83,8 @@ def find_sentences(lines: Sequence[PlainLine], scale: Scale) -> list[Statement]:
     return [
         statement
         for index, line in enumerate(lines)
-        for statement in _sentences_on(line.text, index, scale)
-        if not _is_announced_quotation(lines, index)
+        if _DIGIT.search(line.text) and not _is_announced_quotation(lines, index)
+        for statement in _sentences_on(line.text[-_LONGEST_PROSE:], index, scale)
     ]
 
 
@@ -123,41 +134,69 @@ _CONNECTIVE = re.compile(
 )
 
 
-def _on_line(lines: Sequence[PlainLine], index: int, scale: Scale) -> Iterator[Statement]:
+def _on_line(
+    lines: Sequence[PlainLine], index: int, labels: Iterable[re.Match[str]], scale: Scale
+) -> Iterator[Statement]:
     text = lines[index].text
     done = 0
-    for label in LABEL.finditer(text):
+    for label in labels:
         if label.start() < done:
             continue
-        after = _AFTER.match(text, label.end())
-        separated = after is not None
-        bare = None if separated else _NO_SEPARATOR.match(text, label.end())
-        end = after.end() if after else bare.end() if bare else label.end()
-        line, rest = index, text[end:]
+        phrase = _read_phrase(text, label)
+        if phrase is None:
+            continue
+        line, rest = index, text[phrase.end : phrase.end + _LOOK_AHEAD]
         if not rest:
-            line, rest = _value_below(lines, index, has_separator=separated)
-        elif not (separated or bare):
+            line, rest = _value_below(lines, index, has_separator=phrase.is_complete)
+        if not (phrase.is_complete or rest):
             continue
-        if not (separated or bare or rest):
-            continue
-        before = _phrase_before(text, label.start())
-        if before is None or (bare and text[: label.start()].strip() != before.strip()):
-            continue
-        words = after["words"] if after else ""
-        bracket = (after or bare)["bracket"] if (after or bare) else ""  # type: ignore[index]
+        place = Statement(line, None, f"{phrase.before} {text[label.start() : label.end()]}{phrase.after}".strip())
         statement = _state(
-            _Phrase(before, label[0], words, bracket, after["sep"] if after else ""),
+            phrase,
             rest,
             scale,
-            Statement(line, None, f"{before} {label[0]}{words}".strip()),
+            place,
             nearby=_nearby(lines, index, label.start()),
             is_last=line == len(lines) - 1,
             is_below=line != index,
         )
         if statement is not None:
-            done = end
-            alone = statement.is_sole and not before.endswith("|") and not lines[index].is_numbered
+            done = phrase.end
+            alone = statement.is_sole and not phrase.before.endswith("|") and not lines[index].is_numbered
             yield replace(statement, is_sole=alone)
+
+
+@dataclass(frozen=True, slots=True)
+class _Phrase:
+    """A label and the words that belong to it.
+
+    Attributes:
+        before, label, after: the words before the label, the label word in lower case, the words behind it.
+        bracket: what stands in brackets behind the label, or restates the scale.
+        separator: the sign between label and value; "" when there is none.
+        end: where the value begins.
+        is_complete: a separator, a number or the end of the line follows the label.
+    """
+
+    before: str
+    label: str
+    after: str
+    bracket: str
+    separator: str
+    end: int
+    is_complete: bool
+
+
+def _read_phrase(text: str, label: re.Match[str]) -> _Phrase | None:
+    before = _phrase_before(text, label.start())
+    if before is None:
+        return None
+    if after := _AFTER.match(text, label.end()):
+        return _Phrase(before, label[0], after["words"], after["bracket"], after["sep"], after.end(), True)
+    if bare := _NO_SEPARATOR.match(text, label.end()):
+        opens_line = label.start() <= _LOOK_BACK and text[: label.start()].strip() == before.strip()
+        return _Phrase(before, label[0], "", bare["bracket"], "", bare.end(), True) if opens_line else None
+    return _Phrase(before, label[0], "", "", "", label.end(), False) if label.end() == len(text) else None
 
 
 def _nearby(lines: Sequence[PlainLine], index: int, start: int) -> str:
@@ -166,15 +205,6 @@ def _nearby(lines: Sequence[PlainLine], index: int, start: int) -> str:
     if not re.search("scale|range", above, re.IGNORECASE):
         above = ""
     return f"{above}\n{lines[index].text[max(0, start - _LOOK_BACK) : start]}"
-
-
-@dataclass(frozen=True, slots=True)
-class _Phrase:
-    before: str
-    label: str
-    after: str
-    bracket: str
-    separator: str
 
 
 def _state(
@@ -353,7 +383,7 @@ def _sentences_on(text: str, line: int, scale: Scale) -> Iterator[Statement]:
     for found in _FITTING.finditer(text):
         if not _UNSURE.search(_sentence_around(text, found.start(), found.end())):
             yield from _sentence(found["value"], 0, line, scale, needs_top=False)
-    for label in LABEL.finditer(text):
+    for label in find_labels(text):
         copula = _COPULA.match(text, label.end())
         before = _phrase_before(text, label.start())
         if copula is None or before is None or _UNSURE.search(_sentence_around(text, label.start(), copula.end())):
