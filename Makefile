@@ -53,7 +53,7 @@ bench: setup ## Measure the engine against its bars
 
 docs: SYNC_FLAGS := --group docs
 docs: setup ## Build the documentation site into site/
-	.venv/bin/mkdocs build --strict --clean
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --clean
 
 clean: ## Remove build products, caches, tools and the demo; never data/
 	rm -rf .venv .tools build dist site demo uv.lock
