@@ -11,7 +11,7 @@ from daydreaming_dagster.engine.cohort_run import plan_cohort_run, run_cohort
 from daydreaming_dagster.engine.plan import Plan
 from daydreaming_dagster.engine.progress import Progress
 from daydreaming_dagster.engine.records import RunInfo
-from daydreaming_dagster.engine.run import RunReport
+from daydreaming_dagster.engine.run import RunOptions, RunReport
 from daydreaming_dagster.resources.failures import explain_failures
 from daydreaming_dagster.resources.outcome_recorder import OutcomeRecorder
 from daydreaming_dagster.resources.recorder import EventRecorder
@@ -68,9 +68,8 @@ def make_generations(
         context.log.info(f"{plan.size} generations of {cohort.cohort_id} to make")
         run_info = RunInfo(context.run_id, cohort.cohort_id, context.run.tags.get(EXPERIMENT_TAG))
         with OutcomeRecorder(EventRecorder(context.instance, context.run)) as recorder:
-            run_board.report = run_cohort(
-                opened, cohort, plan, run_info, progress=run_board.progress, on_stored=recorder.record
-            )
+            options = RunOptions(on_stored=recorder.record)
+            run_board.report = run_cohort(opened, cohort, plan, run_info, progress=run_board.progress, options=options)
     _require_complete(run_board.report)
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection
 
-from daydreaming_dagster.domain.membership import Cohort, Member
+from daydreaming_dagster.domain.membership import Cohort
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.plan import Plan, build_plan
 from daydreaming_dagster.engine.progress import Progress
 from daydreaming_dagster.engine.records import RunInfo
-from daydreaming_dagster.engine.run import RunReport, run_plan
+from daydreaming_dagster.engine.run import RunOptions, RunReport, run_plan
 from daydreaming_dagster.engine.workspace import Workspace
-from daydreaming_dagster.store.generations import Outcome
-from daydreaming_dagster.store.states import GenerationState, read_state
+from daydreaming_dagster.store.index import Index
 
 
 def plan_cohort_run(
@@ -33,13 +32,15 @@ def plan_cohort_run(
         retry: reasons of lasting failures that are called again.
     """
 
-    def state_of(member: Member) -> GenerationState:
-        return read_state(workspace.store, member.stage, member.gen_id)
-
+    index = Index(workspace.store)
+    try:
+        states = {stage: index.states(stage) for stage in stages}
+    finally:
+        index.close()
     chosen = [
         member for member in cohort.members if member.stage in stages and (gen_ids is None or member.gen_id in gen_ids)
     ]
-    return build_plan(chosen, state_of, retry=retry)
+    return build_plan(chosen, lambda member: states[member.stage](member.gen_id), retry=retry)
 
 
 def run_cohort(
@@ -49,7 +50,7 @@ def run_cohort(
     run_info: RunInfo,
     *,
     progress: Progress | None = None,
-    on_stored: Callable[[Sequence[Outcome]], None] | None = None,
+    options: RunOptions | None = None,
 ) -> RunReport:
     """Runs the plan of a cohort; see `run_plan`."""
     return run_plan(
@@ -58,5 +59,5 @@ def run_cohort(
         run_info,
         environ=workspace.environ,
         progress=progress,
-        on_stored=on_stored,
+        options=options,
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from daydreaming_dagster.domain.membership import Member
 from daydreaming_dagster.domain.stages import Stage
+from daydreaming_dagster.engine.records import Attempt
 from daydreaming_dagster.store.states import Failure, GenerationState, Status
 
 
@@ -31,6 +32,9 @@ class Task:
         children: tasks that can start when this one is parsed.
         attempts: calls sent so far in this run.
         answers_before: answers of the endpoint before the first attempt; None until then.
+        was_missing: nothing of it was stored when the plan was made.
+        attempt: what was prepared for it and waits for room; None until then.
+        has_ended: it was made, failed, blocked or left, and counted.
     """
 
     member: Member
@@ -38,6 +42,15 @@ class Task:
     children: list[Task] = field(default_factory=list)
     attempts: int = 0
     answers_before: int | None = None
+    was_missing: bool = False
+    attempt: Attempt | None = None
+    has_ended: bool = False
+
+    def walk(self) -> Iterator[Task]:
+        """The task and everything that follows from it, parents first."""
+        yield self
+        for child in self.children:
+            yield from child.walk()
 
 
 @dataclass(slots=True)
@@ -50,6 +63,7 @@ class Plan:
         done: finished generations by stage; they cost nothing.
         held: generations whose failure is lasting; only `--retry REASON` calls them again.
         blocked: generations whose parent is neither done nor planned.
+        retry: reasons of lasting failures that are called again.
     """
 
     ready: list[Task] = field(default_factory=list)
@@ -57,6 +71,7 @@ class Plan:
     done: Counter[Stage] = field(default_factory=Counter)
     held: list[tuple[Member, Failure]] = field(default_factory=list)
     blocked: list[Member] = field(default_factory=list)
+    retry: frozenset[str] = frozenset()
 
     @property
     def size(self) -> int:
@@ -84,20 +99,20 @@ def build_plan(
         by_name: somebody asked for exactly these generations: done ones are checked for whether the stored response
             still answers the same request, failed ones are called again.
     """
-    plan = Plan()
+    plan = Plan(retry=frozenset(retry))
     tasks: dict[str, Task] = {}
     states: dict[str, Status] = {}
     for member in members:
         state = state_of(member)
         states[member.gen_id] = state.status
-        action = Action.ENSURE if by_name else _decide(state, retry)
+        action = Action.ENSURE if by_name else decide(state, retry)
         if action is None:
             if state.failure is not None:
                 plan.held.append((member, state.failure))
             else:
                 plan.done[member.stage] += 1
             continue
-        task = Task(member, action)
+        task = Task(member, action, was_missing=state.status is Status.MISSING)
         if not member.parent_gen_id:
             plan.ready.append(task)
         elif (parent := tasks.get(member.parent_gen_id)) is not None:
@@ -113,7 +128,8 @@ def build_plan(
     return plan
 
 
-def _decide(state: GenerationState, retry: Collection[str]) -> Action | None:
+def decide(state: GenerationState, retry: Collection[str]) -> Action | None:
+    """What to do with a generation; None when it is done, or failed for a reason that is not to be tried again."""
     match state.status:
         case Status.DONE:
             return None

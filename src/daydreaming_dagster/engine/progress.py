@@ -16,6 +16,8 @@ class Progress:
     Attributes:
         planned: tasks at the start, by stage.
         made, parsed_again, reused, failed, blocked: ended tasks by stage; `made` asked a model or copied.
+        left: tasks not begun because the run was stopped or its budget reached; the next run takes them up.
+        elsewhere: tasks that another process did meanwhile.
         failures: failed tasks by stage and reason.
         in_flight: calls under way.
         retries: calls that failed in passing and were sent again.
@@ -31,6 +33,8 @@ class Progress:
     reused: Counter[Stage] = field(default_factory=Counter)
     failed: Counter[Stage] = field(default_factory=Counter)
     blocked: Counter[Stage] = field(default_factory=Counter)
+    left: Counter[Stage] = field(default_factory=Counter)
+    elsewhere: Counter[Stage] = field(default_factory=Counter)
     failures: Counter[tuple[Stage, str]] = field(default_factory=Counter)
     in_flight: int = 0
     retries: int = 0
@@ -47,7 +51,8 @@ class Progress:
 
     def ended(self, stage: Stage) -> int:
         """Tasks of a stage that ended, well or not."""
-        return self.succeeded(stage) + self.failed[stage] + self.blocked[stage]
+        aside = self.failed[stage] + self.blocked[stage] + self.left[stage] + self.elsewhere[stage]
+        return self.succeeded(stage) + aside
 
     def count_call(self, outcome: Outcome) -> None:
         """Adds what a call used."""

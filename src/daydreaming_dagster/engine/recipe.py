@@ -82,8 +82,12 @@ class Recipe:
         """Whether the member takes its parent's text as it is, without a model."""
         return self.template(member).generator == "copy"
 
-    def build_prompt(self, member: Member) -> str:
+    def build_prompt(self, member: Member, parent_text: str | None = None) -> str:
         """The text that is sent; for a copy, the parent's text.
+
+        Args:
+            member: what is to be made.
+            parent_text: the parent's parsed text, where the caller has it; None to read it.
 
         Raises:
             MissingParentError: the parent has no parsed text yet.
@@ -92,7 +96,8 @@ class Recipe:
         template = self.template(member)
         if member.stage is Stage.DRAFT:
             return render_draft_prompt(template, self._concept_texts(member))
-        parent_text = self.store.require_parent_text(member.stage, member.gen_id, member.parent_gen_id)
+        if parent_text is None:
+            parent_text = self.store.require_parent_text(member.stage, member.gen_id, member.parent_gen_id)
         if template.generator == "copy":
             return parent_text
         if member.stage is Stage.ESSAY:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from daydreaming_dagster.domain.catalogue import Model
+from daydreaming_dagster.domain.catalogue import Endpoint, Model
 from daydreaming_dagster.domain.errors import ModelCallError
 from daydreaming_dagster.domain.membership import Member
+from daydreaming_dagster.engine.prices import compute_cost_usd
 from daydreaming_dagster.llm.protocol import ChatRequest, ChatResponse, Usage
-from daydreaming_dagster.store.generations import compute_text_sha256
+from daydreaming_dagster.store.generations import Outcome, compute_text_sha256
 from daydreaming_dagster.store.paths import RAW, DataPaths
 from daydreaming_dagster.store.states import Failure
 
@@ -34,28 +34,43 @@ class RunInfo:
 
 @dataclass(slots=True)
 class Attempt:
-    """One call: when it started, what was asked, and what came of it."""
+    """One try at a generation: what is to be done, and when it began.
+
+    Attributes:
+        mode: `llm`, `copy` or `parse`.
+        number: counts the calls of this run for this generation from 1.
+        model, endpoint, request: what is to be called; None when nobody is.
+        stored: a response that makes a call needless, already judged; None when there is none.
+        started_at: seconds since 1970.
+    """
 
     member: Member
     mode: str
     prompt: str
     number: int = 1
     model: Model | None = None
+    endpoint: Endpoint | None = None
     request: ChatRequest | None = None
+    stored: Outcome | None = None
     call_id: str = ""
     started_at: float = 0.0
     _started: float = 0.0
+    _request_sha256: str = ""
 
-    def __post_init__(self) -> None:
-        self.call_id = uuid.uuid4().hex
+    def start(self, call_id: str) -> None:
+        """Now it begins."""
+        self.call_id = call_id
         self.started_at = time.time()
         self._started = time.perf_counter()
 
     def request_sha256(self) -> str:
         """Hash of the request, endpoint included; of the text alone for a copy."""
-        if self.request is None or self.model is None:
-            return compute_text_sha256(self.prompt)
-        return self.request.sha256(self.model.endpoint)
+        if not self._request_sha256:
+            if self.request is None or self.model is None:
+                self._request_sha256 = compute_text_sha256(self.prompt)
+            else:
+                self._request_sha256 = self.request.sha256(self.model.endpoint)
+        return self._request_sha256
 
     def build_raw_metadata(
         self,
@@ -68,7 +83,7 @@ class Attempt:
         """Content of `raw_metadata.json`; times in seconds, UTC, money in USD."""
         member, request = self.member, self.request
         text = response.text if response is not None else None
-        usage = asdict(response.usage) if response is not None else dict(error.usage if error is not None else {})
+        usage = _usage_of(response, error)
         return {
             "function": f"{member.stage}_raw",
             "mode": self.mode,
@@ -109,19 +124,10 @@ class Attempt:
         }
 
     def compute_cost_usd(self, usage: Mapping[str, Any]) -> float | None:
-        """What the call cost: the server's figure, else the model table's prices; None when neither is known."""
-        cost = usage.get("cost_usd")
-        if cost is not None:
-            return float(cost)
-        model = self.model
-        if self.request is None:
+        """What the call cost, USD; None when nobody knows. Copies are free."""
+        if self.model is None or self.endpoint is None:
             return 0.0
-        if model is None or model.price_prompt is None or model.price_completion is None:
-            return None
-        prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
-        if prompt is None or completion is None:
-            return None
-        return float(prompt * model.price_prompt + completion * model.price_completion)
+        return compute_cost_usd(usage, self.model, self.endpoint)
 
 
 def build_copy_response(text: str) -> ChatResponse:
@@ -142,6 +148,12 @@ def build_parsed_metadata(member: Member, parser_name: str, parsed: str, raw_sha
         "parsed_length": len(parsed),
         "parsed_at": _utc(time.time()),
     }
+
+
+def _usage_of(response: ChatResponse | None, error: ModelCallError | None) -> dict[str, Any]:
+    if response is not None:
+        return {name: getattr(response.usage, name) for name in Usage.__slots__}
+    return dict(error.usage) if error is not None else {}
 
 
 def _utc(seconds: float) -> str:

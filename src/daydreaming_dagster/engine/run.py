@@ -12,15 +12,24 @@ from dataclasses import dataclass, field
 
 from daydreaming_dagster.domain.catalogue import Endpoint
 from daydreaming_dagster.domain.errors import DayDreamingError, RunInterruptedError
+from daydreaming_dagster.engine.budget import Budget, BudgetLimits
+from daydreaming_dagster.engine.callbook import CallBook
+from daydreaming_dagster.engine.claims import Claims
+from daydreaming_dagster.engine.limits import SharedLimits
+from daydreaming_dagster.engine.maker import Maker
 from daydreaming_dagster.engine.plan import Plan
 from daydreaming_dagster.engine.progress import Progress
 from daydreaming_dagster.engine.recipe import Recipe
 from daydreaming_dagster.engine.records import RunInfo
-from daydreaming_dagster.engine.scheduler import ClientSource, RetryPolicy, Scheduler
+from daydreaming_dagster.engine.retries import RetryPolicy
+from daydreaming_dagster.engine.scheduler import Scheduler
 from daydreaming_dagster.engine.writer import DurableWriter
 from daydreaming_dagster.llm.clients import open_client
 from daydreaming_dagster.llm.protocol import ChatClient
 from daydreaming_dagster.store.generations import Outcome
+from daydreaming_dagster.store.journal import recover
+from daydreaming_dagster.store.ledger import Ledger, build_scopes
+from daydreaming_dagster.store.owners import Owner
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +74,23 @@ class EndpointClients:
             await client.aclose()
 
 
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How a plan is run.
+
+    Attributes:
+        parse: also read the responses; without it raw texts are stored and nothing else.
+        retry: when to try again.
+        budget: what may be spent.
+        on_stored: told of each batch that reached the disk, from another thread.
+    """
+
+    parse: bool = True
+    retry: RetryPolicy | None = None
+    budget: BudgetLimits = field(default_factory=BudgetLimits)
+    on_stored: Callable[[Sequence[Outcome]], None] | None = None
+
+
 def run_plan(
     recipe: Recipe,
     plan: Plan,
@@ -72,9 +98,7 @@ def run_plan(
     *,
     environ: Mapping[str, str],
     progress: Progress | None = None,
-    parse: bool = True,
-    retry: RetryPolicy | None = None,
-    on_stored: Callable[[Sequence[Outcome]], None] | None = None,
+    options: RunOptions | None = None,
 ) -> RunReport:
     """Runs the plan and returns when everything that was begun is stored.
 
@@ -84,50 +108,58 @@ def run_plan(
         run_info: names for the metadata.
         environ: where endpoints' keys are looked up.
         progress: counts to be updated while the run goes on.
-        parse: also read the responses.
-        retry: when to try again.
-        on_stored: told of each batch that reached the disk, from another thread.
+        options: how it is run.
     """
-    run = _run(
-        recipe,
-        plan,
-        run_info,
-        environ=environ,
-        progress=progress,
-        parse=parse,
-        retry=retry,
-        on_stored=on_stored,
-    )
-    return asyncio.run(run)
+    progress = progress or Progress()
+    if plan.size == 0:
+        return RunReport(progress=progress)
+    return asyncio.run(_run(recipe, plan, run_info, environ, progress, options or RunOptions()))
 
 
 async def _run(
     recipe: Recipe,
     plan: Plan,
     run_info: RunInfo,
-    *,
     environ: Mapping[str, str],
-    progress: Progress | None,
-    parse: bool,
-    retry: RetryPolicy | None,
-    on_stored: Callable[[Sequence[Outcome]], None] | None,
+    progress: Progress,
+    options: RunOptions,
 ) -> RunReport:
     started = time.perf_counter()
+    store, paths = recipe.store, recipe.store.paths
     clients = EndpointClients(recipe.catalogue.endpoints, environ)
-    source: ClientSource = clients
+    maker = Maker(recipe, run_info, parse=options.parse)
+    owner, ledger = Owner(paths), Ledger(paths)
+
+    def recover_others() -> int:
+        return recover(store, ledger)
+
     try:
-        async with DurableWriter(recipe.store, on_stored) as writer:
-            scheduler = Scheduler(recipe, source, writer, run_info, progress=progress, parse=parse, retry=retry)
+        scopes = build_scopes(run_info.run_id, run_info.cohort_id)
+        budget = Budget(ledger, owner.id, scopes, options.budget, recover_others)
+        async with DurableWriter(store, owner.id, options.on_stored) as writer:
+            scheduler = Scheduler(
+                maker,
+                clients,
+                writer,
+                CallBook(writer, run_info, owner.id, budget if budget.is_bounded else None),
+                claims=Claims(ledger, store, owner.id, recover_others),
+                open_room=lambda pool: SharedLimits(paths, pool),
+                retry=options.retry,
+                progress=progress,
+            )
             with _stop_on_signals(scheduler):
-                counts = await scheduler.run(plan)
+                await scheduler.run(plan)
     finally:
         await clients.aclose()
+        ledger.forget_owner(owner.id)
+        ledger.close()
+        owner.close()
     return RunReport(
-        progress=counts,
+        progress=progress,
         errors=scheduler.errors,
         failed=scheduler.failed,
         reused=scheduler.reused,
-        stopped=scheduler.stopped,
+        stopped=scheduler.stopped or writer.trouble,
         duration_s=time.perf_counter() - started,
     )
 

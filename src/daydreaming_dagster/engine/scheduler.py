@@ -1,51 +1,56 @@
 """Runs a plan in one event loop: every pool as busy as its limits allow, no barrier between the stages.
 
-    ready task → lane of its pool → call → durable on disk → its children become ready
+    backlog → claimed → ready in its pool's lane → call → durable on disk → its children become ready
 
 Invariants, whatever the models, the disk and the user do:
 
 - a pool never has more calls under way than its limit;
 - a child starts only when its parent's parsed text can be read from the disk;
-- every task ends exactly once: made, parsed again, reused, failed, blocked or not attempted;
+- every task ends exactly once, and is counted once;
 - an answer that arrived is stored, also while the run is being stopped or after something else broke;
+- a call is written down before it is sent, and nothing is sent that the budget could not pay at its worst;
 - a call that failed in passing gives its room back while it waits for its next attempt.
+
+All of it runs in the loop's thread, and nothing here waits for the disk or for another process.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass, replace
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import Any, Protocol
 
 from daydreaming_dagster.domain.catalogue import Pool
 from daydreaming_dagster.domain.errors import (
+    BudgetExhaustedError,
     ConfigurationError,
     DayDreamingError,
     ModelCallError,
     RateLimitedError,
     RefusedError,
-    ResponseError,
+    RunInterruptedError,
     StoreError,
     TransportError,
 )
-from daydreaming_dagster.domain.membership import Member
-from daydreaming_dagster.engine.lanes import Lane
+from daydreaming_dagster.domain.stages import Stage
+from daydreaming_dagster.engine.callbook import Call, CallBook
+from daydreaming_dagster.engine.claims import Claimed, NoClaims
+from daydreaming_dagster.engine.lanes import Lane, Room
+from daydreaming_dagster.engine.maker import Maker
 from daydreaming_dagster.engine.plan import Action, Plan, Task
 from daydreaming_dagster.engine.progress import Progress
-from daydreaming_dagster.engine.recipe import Recipe
-from daydreaming_dagster.engine.records import Attempt, RunInfo, build_copy_response, build_parsed_metadata
-from daydreaming_dagster.engine.writer import DurableWriter
-from daydreaming_dagster.llm.protocol import ChatClient, ChatResponse
-from daydreaming_dagster.store.generations import GenerationMetadata, Outcome, compute_text_sha256
-from daydreaming_dagster.store.states import Failure
+from daydreaming_dagster.engine.records import Attempt
+from daydreaming_dagster.engine.retries import LONGEST_WAIT_S, Reach, RetryPolicy, find_reach
+from daydreaming_dagster.llm.protocol import ChatClient
+from daydreaming_dagster.store.generations import Outcome
+from daydreaming_dagster.store.journal import Entry
 
 _LOCAL_POOL = Pool("local work", max_concurrent=16)
 _MOST_WAITING_FOR_DISK = 2000
-_HALTS_ENDPOINT = frozenset({"unauthorized", "payment_required"})
-_HALTS_MODEL = frozenset({"model_unknown"})
+_TREES_AT_A_TIME = 32
+_ASK_FOR_CLAIMED_TREES_S = 1.0
 
 
 class ClientSource(Protocol):
@@ -60,106 +65,123 @@ class ClientSource(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
-    """When a call that failed in passing is sent again: exponential, fully jittered, a server's own wish first.
+class OutcomeStore(Protocol):
+    """Where outcomes are made durable (`engine/writer.py`)."""
 
-    Attributes:
-        max_attempts: attempts per generation and run, the first one included.
-        max_rate_limited: attempts when the server says "too many requests"; that costs nothing but time.
-        base_s, cap_s: first and longest delay, seconds.
-    """
+    @property
+    def backlog(self) -> int:
+        """Entries that wait for the disk."""
+        ...
 
-    max_attempts: int = 6
-    max_rate_limited: int = 40
-    base_s: float = 1.0
-    cap_s: float = 60.0
+    @property
+    def trouble(self) -> StoreError | None:
+        """Why no further call should be sent."""
+        ...
 
-    def find_delay_s(self, error: ModelCallError, attempts: int, jitter: float) -> float | None:
-        """Seconds until the next attempt; None when there is to be none.
+    async def commit(self, entry: Entry) -> None:
+        """Returns when the entry is durable and its files can be read; raises `StoreError` when it is refused."""
+        ...
 
-        Args:
-            error: how the last attempt ended.
-            attempts: attempts so far.
-            jitter: random number in [0, 1).
-        """
-        if not isinstance(error, RateLimitedError | TransportError):
-            return None
-        limit = self.max_rate_limited if isinstance(error, RateLimitedError) else self.max_attempts
-        if attempts >= limit:
-            return None
-        backoff = min(self.cap_s, self.base_s * 2 ** min(attempts - 1, 30)) * (0.5 + jitter / 2)
-        return float(max(backoff, error.retry_after_s or 0.0))
+
+class ClaimSource(Protocol):
+    """Keeps processes apart (`engine/claims.py`)."""
+
+    def claim(self, roots: Sequence[Task], retry: Collection[str]) -> Claimed:
+        """Claims trees."""
+        ...
+
+    def end(self, task: Task) -> None:
+        """Gives up a task's claim."""
+        ...
 
 
 class Scheduler:
     """One run of a plan.
 
     Args:
-        recipe: how generations are made.
+        maker: makes single generations.
         clients: the doors to the models.
-        writer: running writer of the loop that calls `run`.
-        run_info: names that go into the metadata.
+        writer: makes outcomes durable.
+        book: keeps book of calls and money.
+        claims: keeps other processes off; None when there are none.
+        open_room: limits that a pool shares with other processes; None when there are none.
         retry: when to try again.
-        parse: also read the responses; without it raw texts are stored and nothing else.
-        sleep, jitter: the clock and the dice, so that tests can hold them.
+        jitter: random numbers in [0, 1).
+
+    Attributes:
+        progress: counts, for whoever watches.
+        errors: the first error of each reason, for people.
+        failed: by gen_id, tasks that ended without a response.
+        reused: gen_ids whose stored response was taken again.
+        stopped: why no further call is sent; None while all goes on.
     """
 
     def __init__(
         self,
-        recipe: Recipe,
+        maker: Maker,
         clients: ClientSource,
-        writer: DurableWriter,
-        run_info: RunInfo,
+        writer: OutcomeStore,
+        book: CallBook,
         *,
+        claims: ClaimSource | None = None,
+        open_room: Callable[[Pool], Room] | None = None,
         retry: RetryPolicy | None = None,
-        parse: bool = True,
         progress: Progress | None = None,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self.progress = progress or Progress()
-        self.errors: dict[str, DayDreamingError] = {}
-        """First error of each reason, for people."""
+        self.errors = maker.errors
         self.failed: dict[str, DayDreamingError] = {}
-        """By gen_id, tasks that ended without a response."""
         self.reused: set[str] = set()
-        """Gen_ids whose stored response was taken again."""
-        self._recipe = recipe
+        self.stopped: DayDreamingError | None = None
+        self._maker = maker
         self._clients = clients
         self._writer = writer
-        self._run_info = run_info
+        self._book = book
+        self._claims = claims or NoClaims()
+        self._open_room = open_room
         self._retry = retry or RetryPolicy()
-        self._parse = parse
-        self._sleep = sleep
+        self._reasons: Collection[str] = ()
         self._jitter = jitter
+        self._loop = asyncio.get_running_loop()
         self._lanes: dict[str, Lane] = {}
+        self._refused: deque[Task] = deque()
+        self._ask_again_at = 0.0
         self._outstanding = 0
-        self._ended = asyncio.Event()
+        self._all_ended = asyncio.Event()
         self._under_way: set[asyncio.Task[None]] = set()
-        self._waiting: dict[asyncio.Task[None], Task] = {}
+        self._timer: asyncio.TimerHandle | None = None
         self._halted: dict[str, DayDreamingError] = {}
         self._answers: Counter[str] = Counter()
-        self.stopped: DayDreamingError | None = None
-        """Why no further call is sent; None while all goes on."""
-        self._crash: BaseException | None = None
+        self._crash: Exception | None = None
 
     async def run(self, plan: Plan) -> Progress:
         """Ends when every task of the plan has ended.
 
         Raises:
-            StoreError: the disk refused a response; everything else under way was brought to its end first.
+            Exception: this program broke; everything under way was brought to its end first.
         """
         for (stage, _), count in plan.tasks.items():
             self.progress.planned[stage] += count
         self._outstanding = plan.size
-        for task in plan.ready:
-            self._enqueue(task)
-        self._pump()
-        if self._outstanding:
-            await self._ended.wait()
-        while self._under_way:
-            await asyncio.gather(*self._under_way, return_exceptions=True)
+        self._reasons = plan.retry
+        try:
+            for task in plan.ready:
+                if (lane := self._find_lane(task)) is not None:
+                    lane.backlog.append(task)
+            self._pump()
+            if self._outstanding:
+                await self._all_ended.wait()
+            while self._under_way:
+                await asyncio.gather(*self._under_way, return_exceptions=True)
+        except asyncio.CancelledError:
+            await self._give_up()
+            raise
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            for lane in self._lanes.values():
+                lane.close()
         if self._crash is not None:
             raise self._crash
         return self.progress
@@ -170,269 +192,359 @@ class Scheduler:
             return
         self.stopped = why
         self.progress.notice = why.what
-        for sleeper in list(self._waiting):
-            sleeper.cancel()
-        for lane in self._lanes.values():
-            for task in lane.drain():
-                self._end_failed(task, why)
+        waiting = [*self._refused, *(task for lane in self._lanes.values() for task in lane.drain())]
+        self._refused.clear()
+        for task in waiting:
+            self._leave(task)
+        self._check_end()
 
-    # Ready tasks and room -----------------------------------------------------------------------------------------
-    def _enqueue(self, task: Task) -> None:
+    async def _give_up(self) -> None:
+        """Nobody waits for the run any more, not even for what is under way."""
+        self.request_stop(
+            RunInterruptedError("The run was given up.", fix="Run the same command again to go on where it stopped.")
+        )
+        for running in self._under_way:
+            running.cancel()
+        await asyncio.gather(*self._under_way, return_exceptions=True)
+
+    # From the backlog into the lanes --------------------------------------------------------------------------------
+    def _find_lane(self, task: Task) -> Lane | None:
+        """The lane of the task's pool; None when the task cannot be done at all, and has ended."""
         try:
-            pool = self._pool_of(task)
+            if self._maker.is_local(task):
+                pool = _LOCAL_POOL
+            else:
+                pool = self._maker.recipe.catalogue.pools[self._maker.recipe.model(task.member).pool]
         except DayDreamingError as error:
             self._end_failed(task, error)
-            return
-        if self.stopped is not None:
-            self._end_failed(task, self.stopped)
-            return
+            return None
         lane = self._lanes.get(pool.pool)
         if lane is None:
-            lane = self._lanes[pool.pool] = Lane(pool)
-        lane.push(task)
+            shared = pool is not _LOCAL_POOL and self._open_room is not None
+            lane = self._lanes[pool.pool] = Lane(pool, self._open_room(pool) if shared and self._open_room else None)
+        return lane
 
-    def _pool_of(self, task: Task) -> Pool:
-        if task.action is Action.PARSE or self._recipe.is_copy(task.member):
-            return _LOCAL_POOL
-        name = self._recipe.model(task.member).pool
-        return self._recipe.catalogue.pools[name]
+    def _make_ready(self, task: Task) -> None:
+        """The task is claimed, and its parent is there."""
+        if self.stopped is not None:
+            self._leave(task)
+        elif (lane := self._find_lane(task)) is not None:
+            lane.push(task)
 
+    def _claim_more(self, lane: Lane) -> None:
+        """Claims trees for a lane that could run dry."""
+        while lane.backlog and lane.is_hungry:
+            count = max(_TREES_AT_A_TIME, lane.pacer.window.size)
+            self._claim([lane.backlog.popleft() for _ in range(min(count, len(lane.backlog)))])
+
+    def _claim(self, roots: Sequence[Task]) -> None:
+        claimed = self._claims.claim(roots, self._reasons)
+        self._refused.extend(claimed.refused)
+        for task in claimed.done:
+            self._end(task, self.progress.elsewhere)
+        for task in claimed.held:
+            self._end(task, self.progress.elsewhere)
+            self._block(task.children)
+        for task in claimed.ready:
+            self._make_ready(task)
+
+    def _claim_refused(self) -> None:
+        """Looks whether the other processes have finished what this one could not claim."""
+        self.progress.notice = f"Waiting for another process, which works on {len(self._refused)} of the same texts."
+        refused, self._refused = self._refused, deque()
+        self._claim(list(refused))
+        self._ask_again_at = self._loop.time() + _ASK_FOR_CLAIMED_TREES_S
+
+    # From the lanes to the models -----------------------------------------------------------------------------------
     def _pump(self) -> None:
-        if self._writer.backlog > _MOST_WAITING_FOR_DISK:
-            return  # the next batch that reaches the disk pumps again
-        for lane in self._lanes.values():
-            while (task := lane.pop()) is not None:
-                self._spawn(self._perform(task, lane))
-        self.progress.in_flight = sum(lane.in_flight for lane in self._lanes.values() if lane.pool is not _LOCAL_POOL)
+        """Starts whatever can start now, and sets the timer for what can start later."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self.stopped is None and (trouble := self._writer.trouble) is not None:
+            self.request_stop(trouble)
+        try:
+            delays = self._fill_lanes()
+        except Exception as error:  # noqa: BLE001 - this is called by the loop, which would only log it
+            self._break_off(error)
+            delays = []
+        if delays:
+            self._timer = self._loop.call_later(min(delays), self._on_timer)
+        self.progress.in_flight = sum(lane.in_flight for lane in self._lanes.values())
+        self._check_end()
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        running = asyncio.get_running_loop().create_task(work)
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._pump()
+
+    def _fill_lanes(self) -> list[float]:
+        """Starts what the lanes let go; returns after how many seconds each wants to be looked at again."""
+        delays: list[float] = []
+        if self._writer.backlog > _MOST_WAITING_FOR_DISK:
+            return delays
+        if self._refused and not self._under_way and self._loop.time() >= self._ask_again_at:
+            self._claim_refused()
+        for lane in list(self._lanes.values()):
+            self._claim_more(lane)
+            if (delay_s := self._fill(lane)) is not None:
+                delays.append(delay_s)
+        if self._refused and not self._under_way:
+            delays.append(max(0.0, self._ask_again_at - self._loop.time()))
+        return delays
+
+    def _fill(self, lane: Lane) -> float | None:
+        """Starts what the lane lets go; returns after how many seconds to look again, None for when a call ended."""
+        while (task := lane.find_next(self._loop.time())) is not None:
+            delay_s = self._try_start(task, lane)
+            if delay_s is None:
+                return None
+            if delay_s > LONGEST_WAIT_S:
+                self._halt(f"pool {lane.pool.pool}", _build_quota_error(lane.pool, delay_s))
+            elif delay_s > 0:
+                return delay_s
+        return None if lane.wakes_at is None else max(0.0, lane.wakes_at - self._loop.time())
+
+    def _try_start(self, task: Task, lane: Lane) -> float | None:
+        """Starts the lane's next task and returns 0.0, or says when to ask again as `Lane.take` does."""
+        try:
+            attempt = task.attempt = task.attempt or self._maker.prepare(task)
+            if attempt.request is None or attempt.stored is not None:
+                return self._start_local(task, lane, attempt)
+            self._require_not_halted(attempt)
+            worst = self._book.compute_worst_case(attempt)
+            delay_s = self._book.try_reserve(worst)
+        except BudgetExhaustedError as error:
+            self.request_stop(error)
+            return 0.0
+        except DayDreamingError as error:
+            lane.drop(task)
+            self._end_failed(task, error)
+            return 0.0
+        if delay_s == 0.0:
+            delay_s = lane.take(task, self._loop.time(), worst.tokens)
+            if delay_s != 0.0:
+                self._book.cancel(worst)
+        if delay_s != 0.0:
+            return delay_s
+        try:
+            call = self._book.open(attempt, worst)
+        except StoreError as error:
+            self._book.cancel(worst)
+            lane.release()
+            self._end_failed(task, error)
+            self.request_stop(error)
+            return 0.0
+        task.attempt = None
+        lane.pacer.note_sent(self._loop.time())
+        self._spawn(task, self._perform(task, lane, attempt, call))
+        return 0.0
+
+    def _start_local(self, task: Task, lane: Lane, attempt: Attempt) -> float | None:
+        """What needs no call takes no room in a pool, but only so much of it is done at a time."""
+        if lane.pool is _LOCAL_POOL and len(self._under_way) >= _MOST_WAITING_FOR_DISK:
+            return None
+        lane.drop(task)
+        task.attempt = None
+        self._spawn(task, self._store_local(task, attempt))
+        return 0.0
+
+    def _spawn(self, task: Task, work: Coroutine[Any, Any, None]) -> None:
+        running = self._loop.create_task(self._guard(task, work))
         self._under_way.add(running)
         running.add_done_callback(self._reap)
-        return running
+
+    async def _guard(self, task: Task, work: Coroutine[Any, Any, None]) -> None:
+        """A bug must neither hang the run nor lose what the others are doing."""
+        try:
+            await work
+        except Exception as error:  # noqa: BLE001 - raised again when everything has ended
+            if not task.has_ended:
+                self._end_failed(task, _as_own_error(error))
+            self._break_off(error)
+
+    def _break_off(self, error: Exception) -> None:
+        if isinstance(error, DayDreamingError):
+            self.request_stop(error)
+            return
+        self._crash = self._crash or error
+        self.request_stop(_as_own_error(error))
 
     def _reap(self, ended: asyncio.Task[None]) -> None:
         self._under_way.discard(ended)
-        if not ended.cancelled() and (error := ended.exception()) is not None:
-            # Not a failure of a generation but of the disk or of this program: start nothing more, finish the rest.
-            self._crash = self._crash or error
-            self._outstanding -= 1
-            self.request_stop(_as_stop(error))
         self._pump()
-        if self._outstanding == 0 or (self._crash is not None and not self._under_way):
-            self._ended.set()
 
     # One task -----------------------------------------------------------------------------------------------------
-    async def _perform(self, task: Task, lane: Lane) -> None:
-        released = False
-        try:
-            attempt = self._prepare(task)
-            outcome = self._reuse(task, attempt)
-            how = self.progress.reused
-            if outcome is None and task.action is Action.PARSE:
-                how, outcome = self.progress.parsed_again, self._parse_again(task)
-            if outcome is None:
-                how = self.progress.made
-                outcome = await self._call(task, attempt)
-            lane.release()
-            released = True
-            self._pump()
-            await self._writer.commit(outcome)
-            self._end(task, outcome, how)
-        except ModelCallError as error:
-            self._try_later(task, error)
-        except StoreError as error:
-            if released or error.reason == "disk_full":
-                raise
-            self._end_failed(task, error)
-        except DayDreamingError as error:
-            self._end_failed(task, error)
-        finally:
-            if not released:
-                lane.release()
-
-    def _prepare(self, task: Task) -> Attempt:
-        member = task.member
-        if task.action is Action.PARSE:
-            return Attempt(member, "parse", "")
-        prompt = self._recipe.build_prompt(member)
-        if self._recipe.is_copy(member):
-            return Attempt(member, "copy", prompt)
-        model = self._recipe.model(member)
-        for key in (f"endpoint {model.endpoint}", f"model {model.id}"):
-            if (halt := self._halted.get(key)) is not None:
-                raise _not_attempted(halt)
-        request = self._recipe.build_request(member, prompt)
-        return Attempt(member, "llm", prompt, number=task.attempts + 1, model=model, request=request)
-
-    async def _call(self, task: Task, attempt: Attempt) -> Outcome:
-        if attempt.request is None or attempt.model is None:
-            return self._judge(attempt, build_copy_response(attempt.prompt))
-        self._writer.require_space()
+    async def _perform(self, task: Task, lane: Lane, attempt: Attempt, call: Call) -> None:
+        sent_at = self._loop.time()
         task.attempts += 1
-        endpoint = attempt.model.endpoint
+        try:
+            entry = await self._call(task, lane, attempt, call, sent_at)
+        except BaseException:
+            self._book.close_unseen(call)
+            raise
+        finally:
+            lane.release()
+        if entry is not None:
+            self._pump()  # the room is free already while the answer is on its way to the disk
+            await self._store(task, entry, self.progress.made)
+
+    async def _store_local(self, task: Task, attempt: Attempt) -> None:
+        if attempt.stored is None:
+            raise RuntimeError("a local task has nothing to store")
+        how = self.progress.made  # a copy
+        if task.action is Action.PARSE:
+            how = self.progress.parsed_again
+        elif attempt.request is not None:
+            how = self.progress.reused
+            self.reused.add(task.member.gen_id)
+        await self._store(task, Entry(None, attempt.stored), how)
+
+    async def _store(self, task: Task, entry: Entry, how: Counter[Stage]) -> None:
+        try:
+            await self._writer.commit(entry)
+        except StoreError as error:
+            self._end_failed(task, error)
+            self.request_stop(error)
+            return
+        if entry.outcome is not None:
+            self._end_stored(task, entry.outcome, how)
+
+    async def _call(self, task: Task, lane: Lane, attempt: Attempt, call: Call, sent_at: float) -> Entry | None:
+        """The answer, or the failure that is stored in its place; None when there is nothing to store."""
+        if attempt.request is None or attempt.endpoint is None:
+            raise RuntimeError("nobody is to be called")
+        endpoint = attempt.endpoint.endpoint
         if task.answers_before is None:
             task.answers_before = self._answers[endpoint]
         try:
             response = await self._clients.client(endpoint).complete(attempt.request)
         except ModelCallError as error:
-            return self._judge_error(task, attempt, error)
+            return self._on_failed_call(task, lane, attempt, call, error, sent_at)
         except ConfigurationError as error:
+            self._book.record(self._book.close_failed(call, error, None))
             self._halt(f"endpoint {endpoint}", error)
-            raise
-        self._answers[endpoint] += 1
-        outcome = self._judge(attempt, response)
-        self.progress.count_call(outcome)
-        return outcome
-
-    def _judge(self, attempt: Attempt, response: ChatResponse) -> Outcome:
-        text = response.text.replace("\r\n", "\n")
-        response = replace(response, text=text)
-        failure, parsed = self._read(attempt.member, text, response.finish_reason)
-        raw = attempt.build_raw_metadata(self._run_info, self._recipe.store.paths, response, failure)
-        return self._outcome(attempt.member, attempt.prompt, text, raw, parsed)
-
-    def _judge_error(self, task: Task, attempt: Attempt, error: ModelCallError) -> Outcome:
-        """What is stored of a call that failed for good.
-
-        Raises:
-            DayDreamingError: nothing is stored: it is tried again, or a whole endpoint or model is halted.
-        """
-        model = attempt.model
-        if model is not None and isinstance(error, RefusedError):
-            if error.reason in _HALTS_ENDPOINT:
-                self._halt(f"endpoint {model.endpoint}", error)
-                raise _not_attempted(error) from error
-            if error.reason in _HALTS_MODEL:
-                self._halt(f"model {model.id}", error)
-                raise _not_attempted(error) from error
-        if self._retry.find_delay_s(error, task.attempts, 0.0) is not None and self.stopped is None:
-            raise error
-        if model is not None and isinstance(error, TransportError) and self._is_silent(task, model.endpoint):
-            self._halt(f"endpoint {model.endpoint}", error)
-        raw = attempt.build_raw_metadata(self._run_info, self._recipe.store.paths, None, Failure.of_error(error), error)
-        self.errors.setdefault(error.reason, error)
-        self.failed[attempt.member.gen_id] = error
-        outcome = self._outcome(attempt.member, attempt.prompt, error.partial_text, raw, None)
-        self.progress.count_call(outcome)
-        return outcome
-
-    def _is_silent(self, task: Task, endpoint: str) -> bool:
-        """Whether the endpoint answered nobody during all attempts of a task: it is gone, not busy."""
-        return self._answers[endpoint] == task.answers_before
-
-    def _try_later(self, task: Task, error: ModelCallError) -> None:
-        delay = self._retry.find_delay_s(error, task.attempts, self._jitter())
-        if delay is None or self.stopped is not None:
             self._end_failed(task, error)
+            return None
+        self._answers[endpoint] += 1
+        lane.pacer.note_answered()
+        outcome = self._maker.judge(attempt, response)
+        self.progress.count_call(outcome)
+        return Entry(self._book.close_answered(call, outcome), outcome)
+
+    def _on_failed_call(
+        self, task: Task, lane: Lane, attempt: Attempt, call: Call, error: ModelCallError, sent_at: float
+    ) -> Entry | None:
+        row = self._book.close_failed(call, error, attempt.compute_cost_usd(error.usage) if error.usage else None)
+        self._tell_pacer(lane, error, sent_at)
+        reach = find_reach(error)
+        if reach is not Reach.CALL:
+            self._book.record(row)
+            self._halt(_name_of(reach, attempt, lane), error)
+            self._end_failed(task, error)
+            return None
+        delay_s = self._retry.find_delay_s(error, task.attempts, self._jitter())
+        if delay_s is not None:
+            self._book.record(row)
+            if self.stopped is not None:
+                self._leave(task)
+                return None
+            self.progress.retries += 1
+            self.progress.notice = f"{error.what} Next attempt in {delay_s:.0f} s."
+            lane.push_later(task, self._loop.time() + delay_s)
+            return None
+        if isinstance(error, TransportError) and attempt.endpoint is not None and self._is_silent(task, attempt):
+            self._halt(f"endpoint {attempt.endpoint.endpoint}", error)
+        self.failed[task.member.gen_id] = error
+        outcome = self._maker.judge_error(attempt, error)
+        self.progress.count_call(outcome)
+        return Entry(row, outcome)
+
+    def _tell_pacer(self, lane: Lane, error: ModelCallError, sent_at: float) -> None:
+        now = self._loop.time()
+        if isinstance(error, RateLimitedError):
+            lane.pacer.note_refused(now, sent_at, error.retry_after_s)
+        elif isinstance(error, TransportError) and error.reason == "overloaded":
+            lane.pacer.note_overloaded(now, sent_at, error.retry_after_s)
+        elif isinstance(error, RefusedError):
+            lane.pacer.note_answered()
+
+    def _is_silent(self, task: Task, attempt: Attempt) -> bool:
+        """Whether the endpoint answered nobody during all attempts of a task: it is gone, not busy."""
+        return attempt.endpoint is not None and self._answers[attempt.endpoint.endpoint] == task.answers_before
+
+    # Halts ----------------------------------------------------------------------------------------------------------
+    def _halt(self, what: str, error: DayDreamingError) -> None:
+        """No further calls to an endpoint, a model or a pool: each would fail as this one did."""
+        self._halted.setdefault(what, error)
+        self.errors.setdefault(error.reason, error)
+        self.progress.notice = f"No further calls to {what}: {error.what}"
+
+    def _require_not_halted(self, attempt: Attempt) -> None:
+        if not self._halted or attempt.model is None:
             return
-        self.progress.retries += 1
-        self.progress.notice = f"{error.what} Next attempt in {delay:.0f} s."
-        sleeper = self._spawn(self._wait(task, delay))
-        self._waiting[sleeper] = task
+        model = attempt.model
+        for what in (f"endpoint {model.endpoint}", f"model {model.id}", f"pool {model.pool}"):
+            if (halt := self._halted.get(what)) is not None:
+                raise ConfigurationError(halt.what, fix=halt.fix, reason=halt.reason, lasting=False)
 
-    async def _wait(self, task: Task, delay_s: float) -> None:
-        try:
-            await self._sleep(delay_s)
-        except asyncio.CancelledError:
-            if self.stopped is None:
-                raise
-            self._end_failed(task, self.stopped)
-            return
-        finally:
-            current = asyncio.current_task()
-            if current is not None:
-                self._waiting.pop(current, None)
-        self._enqueue(task)
-
-    # Stored responses ---------------------------------------------------------------------------------------------
-    def _reuse(self, task: Task, attempt: Attempt) -> Outcome | None:
-        """The stored response, when somebody asked for this generation by name and it still is the answer."""
-        member, store = task.member, self._recipe.store
-        if task.action is not Action.ENSURE or self._recipe.config.stages[member.stage].force:
-            return None
-        text = store.find_raw(member.stage, member.gen_id)
-        raw = store.find_raw_metadata(member.stage, member.gen_id) or {}
-        if text is None or not self._answers_same_request(raw, attempt):
-            return None
-        failure, parsed = self._read(member, text, raw.get("finish_reason"))
-        if failure is not None or (raw.get("failure") or {}).get("reason") in {"provider_error", "transport"}:
-            return None
-        self.reused.add(member.gen_id)
-        return self._outcome(member, attempt.prompt, text, {**raw, "failure": None}, parsed)
-
-    def _answers_same_request(self, raw: Mapping[str, Any], attempt: Attempt) -> bool:
-        # Data made before requests were hashed cannot tell; a response that was paid for gets the benefit of the doubt.
-        stored = raw.get("request_sha256")
-        return stored is None or stored == attempt.request_sha256()
-
-    def _parse_again(self, task: Task) -> Outcome:
-        member, store = task.member, self._recipe.store
-        text = store.find_raw(member.stage, member.gen_id) or ""
-        raw = store.find_raw_metadata(member.stage, member.gen_id) or {}
-        failure, parsed = self._read(member, text, raw.get("finish_reason"))
-        return self._outcome(member, None, text, {**raw, "failure": failure and failure.to_json()}, parsed)
-
-    def _read(self, member: Member, text: str, finish_reason: str | None) -> tuple[Failure | None, str | None]:
-        try:
-            return None, self._recipe.parse(member, text, finish_reason)
-        except ResponseError as error:
-            self.errors.setdefault(error.reason, error)
-            return Failure.of_error(error), None
-
-    def _outcome(
-        self, member: Member, prompt: str | None, text: str | None, raw: Mapping[str, Any], parsed: str | None
-    ) -> Outcome:
-        parsed_metadata = None
-        if not self._parse:
-            parsed = None
-        if parsed is not None and text is not None:
-            parser = self._recipe.template(member).parser
-            parsed_metadata = build_parsed_metadata(member, parser, parsed, compute_text_sha256(text))
-        metadata = GenerationMetadata.of_member(member, self._run_info.experiment_id)
-        return Outcome(metadata, prompt, text, raw, parsed, parsed_metadata)
-
-    # Ends ---------------------------------------------------------------------------------------------------------
-    def _end(self, task: Task, outcome: Outcome, how: Any) -> None:
-        stage = task.member.stage
+    # Ends: each of these counts a task, and nothing else does ---------------------------------------------------------
+    def _end_stored(self, task: Task, outcome: Outcome, how: Counter[Stage]) -> None:
         failure = outcome.raw_metadata.get("failure")
-        self._outstanding -= 1
         if failure is None:
-            how[stage] += 1
+            self._end(task, how)
+            self._maker.keep_at_hand(outcome)
             for child in task.children:
-                self._enqueue(child)
+                self._make_ready(child)
             return
-        self.progress.failed[stage] += 1
-        self.progress.failures[stage, failure["reason"]] += 1
+        self.progress.failures[task.member.stage, failure["reason"]] += 1
+        self._end(task, self.progress.failed)
         self._block(task.children)
 
     def _end_failed(self, task: Task, error: DayDreamingError) -> None:
         self.errors.setdefault(error.reason, error)
         self.failed[task.member.gen_id] = error
-        self._outstanding -= 1
-        self.progress.failed[task.member.stage] += 1
         self.progress.failures[task.member.stage, error.reason] += 1
+        self._end(task, self.progress.failed)
         self._block(task.children)
 
-    def _block(self, tasks: list[Task]) -> None:
+    def _block(self, tasks: Sequence[Task]) -> None:
         for task in tasks:
-            self._outstanding -= 1
-            self.progress.blocked[task.member.stage] += 1
+            self._end(task, self.progress.blocked)
             self._block(task.children)
 
-    def _halt(self, what: str, error: DayDreamingError) -> None:
-        self._halted.setdefault(what, error)
-        self.errors.setdefault(error.reason, error)
-        self.progress.notice = f"No further calls to {what}: {error.what}"
+    def _leave(self, task: Task) -> None:
+        for each in task.walk():
+            self._end(each, self.progress.left)
+
+    def _end(self, task: Task, how: Counter[Stage]) -> None:
+        if task.has_ended:
+            raise RuntimeError(f"{task.member.gen_id} ended twice")
+        task.has_ended = True
+        how[task.member.stage] += 1
+        self._outstanding -= 1
+        self._claims.end(task)
+
+    def _check_end(self) -> None:
+        if self._outstanding == 0:
+            self._all_ended.set()
 
 
-def _not_attempted(cause: DayDreamingError) -> ConfigurationError:
-    return ConfigurationError(cause.what, fix=cause.fix, reason=cause.reason, lasting=False)
+def _name_of(reach: Reach, attempt: Attempt, lane: Lane) -> str:
+    if reach is Reach.POOL or attempt.model is None:
+        return f"pool {lane.pool.pool}"
+    return f"model {attempt.model.id}" if reach is Reach.MODEL else f"endpoint {attempt.model.endpoint}"
 
 
-def _as_stop(error: BaseException) -> DayDreamingError:
-    if isinstance(error, DayDreamingError):
-        return error
+def _build_quota_error(pool: Pool, delay_s: float) -> RateLimitedError:
+    return RateLimitedError(
+        f"The pool '{pool.pool}' has used up its requests_per_day; the next call fits in {delay_s / 3600:.1f} h.",
+        fix="Run the same command again then, or raise the limit in data/1_raw/llm_pools.csv.",
+        reason="daily_quota",
+        retry_after_s=delay_s,
+    )
+
+
+def _as_own_error(error: Exception) -> DayDreamingError:
     return DayDreamingError(
         f"The run stopped on an error of its own: {type(error).__name__}: {error}.",
         fix="Run the command again with --debug and report what it prints; everything answered so far is stored.",

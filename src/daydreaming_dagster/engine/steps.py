@@ -11,7 +11,7 @@ from daydreaming_dagster.domain.membership import Member
 from daydreaming_dagster.engine.plan import build_plan
 from daydreaming_dagster.engine.recipe import Recipe
 from daydreaming_dagster.engine.records import RunInfo, build_parsed_metadata
-from daydreaming_dagster.engine.run import run_plan
+from daydreaming_dagster.engine.run import RunOptions, run_plan
 from daydreaming_dagster.engine.workspace import Workspace
 from daydreaming_dagster.store.generations import GenerationMetadata, compute_text_sha256
 from daydreaming_dagster.store.paths import PARSED, PROMPT, RAW
@@ -57,7 +57,8 @@ def materialize_raw(
 ) -> list[StepResult]:
     """Gets the responses: the stored one where it is usable and answers the same request, else a new one."""
     plan = build_plan(members, lambda member: read_state(workspace.store, member.stage, member.gen_id), by_name=True)
-    report = run_plan(recipe, plan, run_info, environ=workspace.environ, parse=False)
+    options = RunOptions(parse=False)
+    report = run_plan(recipe, plan, run_info, environ=workspace.environ, options=options)
 
     def collect(member: Member) -> StepResult:
         if (error := report.failed.get(member.gen_id)) is not None:

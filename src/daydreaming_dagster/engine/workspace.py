@@ -10,11 +10,10 @@ from daydreaming_dagster.domain.catalogue import Catalogue
 from daydreaming_dagster.domain.combinations import Combination
 from daydreaming_dagster.domain.errors import MembershipError
 from daydreaming_dagster.domain.experiment_config import ExperimentConfig
-from daydreaming_dagster.domain.membership import Member
+from daydreaming_dagster.domain.membership import Cohort, Member
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.recipe import Recipe
 from daydreaming_dagster.store.cohorts import (
-    Cohort,
     CohortPlan,
     find_current_cohort_id,
     iter_cohort_ids,
@@ -24,7 +23,8 @@ from daydreaming_dagster.store.cohorts import (
 )
 from daydreaming_dagster.store.combinations import read_combo_registry
 from daydreaming_dagster.store.generations import GenerationStore
-from daydreaming_dagster.store.journal import replay_journals
+from daydreaming_dagster.store.journal import has_leftovers, recover
+from daydreaming_dagster.store.ledger import Ledger
 from daydreaming_dagster.store.paths import DataPaths
 from daydreaming_dagster.store.raw_inputs import read_catalogue
 
@@ -60,7 +60,12 @@ class Workspace:
     def store(self) -> GenerationStore:
         """The generations; what a killed process left in its journal is put in place first."""
         store = GenerationStore(self.paths)
-        replay_journals(store)
+        if has_leftovers(self.paths):
+            ledger = Ledger(self.paths)
+            try:
+                recover(store, ledger)
+            finally:
+                ledger.close()
         return store
 
     def plan_cohort(self) -> CohortPlan:

@@ -1,7 +1,8 @@
 """The disk beside the event loop: a thread that makes outcomes durable in batches and writes their files.
 
 While one batch waits for the disk the next one gathers, so that a slow disk makes batches larger and not the run
-slower.
+slower. What only later runs need (ledger, index) is written when there is time, and again from the journal when the
+process is killed before.
 """
 
 from __future__ import annotations
@@ -10,16 +11,22 @@ import asyncio
 import queue
 import shutil
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 from daydreaming_dagster.domain.errors import DayDreamingError, StoreError
 from daydreaming_dagster.store.generations import GenerationStore, Outcome
-from daydreaming_dagster.store.journal import Journal
+from daydreaming_dagster.store.index import SETTLED_NS, Index
+from daydreaming_dagster.store.journal import Entry, Journal
+from daydreaming_dagster.store.ledger import CallRow, Ledger
 
 LEAST_FREE_BYTES = 64 * 1024 * 1024
 """Below this much free space no further call is sent, so that the answers still under way can be stored."""
 
-_Item = tuple[Outcome, "asyncio.Future[None]"]
+_BOOKING_INTERVAL_S = 0.5
+_BOOKING_ROWS = 1000
+
+_Item = tuple[Entry, "asyncio.Future[None] | None"]
 
 
 class DurableWriter:
@@ -27,19 +34,33 @@ class DurableWriter:
 
     Args:
         store: where the files go.
+        owner: the run's id.
         on_stored: told of each batch, from the writer's thread, after its files are written.
+        read_free_bytes: free space of the store's disk.
     """
 
-    def __init__(self, store: GenerationStore, on_stored: Callable[[Sequence[Outcome]], None] | None = None) -> None:
+    def __init__(
+        self,
+        store: GenerationStore,
+        owner: str,
+        on_stored: Callable[[Sequence[Outcome]], None] | None = None,
+        read_free_bytes: Callable[[], int] | None = None,
+    ) -> None:
         self._store = store
         self._on_stored = on_stored
-        self._journal = Journal(store.paths)
+        self._read_free_bytes = read_free_bytes or (lambda: shutil.disk_usage(store.paths.root).free)
+        self._journal = Journal(store.paths, owner)
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name="durable-writer", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._trouble: StoreError | None = None
+        self._is_all_in_place = True
+        self._unbooked_calls: list[CallRow] = []
+        self._unbooked_outcomes: list[Outcome] = []
 
     async def __aenter__(self) -> DurableWriter:
         self._loop = asyncio.get_running_loop()
+        self._check_space()
         self._thread.start()
         return self
 
@@ -49,11 +70,28 @@ class DurableWriter:
 
     @property
     def backlog(self) -> int:
-        """Outcomes that wait for the disk."""
+        """Entries that wait for the disk."""
         return self._queue.qsize()
 
-    async def commit(self, outcome: Outcome) -> None:
-        """Returns when the outcome is durable and its files can be read.
+    @property
+    def trouble(self) -> StoreError | None:
+        """Why no further call should be sent: the disk is nearly full, or refuses something."""
+        return self._trouble
+
+    def note(self, call: CallRow) -> None:
+        """Writes down that a call is about to be sent; returns when the process may be killed.
+
+        Raises:
+            StoreError: the disk refused it.
+        """
+        self._journal.note(call)
+
+    def record(self, entry: Entry) -> None:
+        """Writes down what became of a call, without waiting for it."""
+        self._queue.put((entry, None))
+
+    async def commit(self, entry: Entry) -> None:
+        """Returns when the entry is durable and its files can be read.
 
         Raises:
             StoreError: the disk refused it.
@@ -61,51 +99,99 @@ class DurableWriter:
         if self._loop is None:
             raise RuntimeError("the writer is not running")
         future = self._loop.create_future()
-        self._queue.put((outcome, future))
+        self._queue.put((entry, future))
         await future
 
-    def require_space(self) -> None:
-        """Raises `StoreError` when the disk is so full that answers under way could be lost."""
-        folder = self._store.paths.root
-        free = shutil.disk_usage(folder).free
-        if free < LEAST_FREE_BYTES:
-            raise StoreError(
-                f"Only {free // 2**20} MiB are free on the disk of {folder}; no further call is made.",
+    # The thread -----------------------------------------------------------------------------------------------------
+    def _serve(self) -> None:
+        ledger, index = Ledger(self._store.paths), Index(self._store)
+        try:
+            self._store_until_closed(ledger, index)
+            self._book(ledger, index)
+            if self._unbooked_outcomes:
+                time.sleep(SETTLED_NS / 1e9 * 1.2)  # the last folders' times can be trusted then
+                self._book(ledger, index)
+            if self._is_all_in_place:
+                self._journal.retire()
+            else:
+                self._journal.leave()
+        finally:
+            ledger.close()
+            index.close()
+
+    def _store_until_closed(self, ledger: Ledger, index: Index) -> None:
+        booked_at = time.monotonic()
+        running = True
+        while running:
+            batch = self._gather()
+            running = None not in batch
+            if items := [item for item in batch if item is not None]:
+                self._store_batch(items)
+            if time.monotonic() - booked_at > _BOOKING_INTERVAL_S or len(self._unbooked_calls) > _BOOKING_ROWS:
+                self._check_space()
+                self._book(ledger, index)
+                booked_at = time.monotonic()
+            if self._journal.is_large and self._is_all_in_place:
+                self._book(ledger, index)
+                self._journal.retire()
+
+    def _gather(self) -> list[_Item | None]:
+        """All that waits; nothing when nothing comes for a while."""
+        try:
+            batch = [self._queue.get(timeout=_BOOKING_INTERVAL_S)]
+        except queue.Empty:
+            return []
+        while not self._queue.empty():
+            batch.append(self._queue.get())
+        return batch
+
+    def _store_batch(self, items: list[_Item]) -> None:
+        error: DayDreamingError | None = None
+        entries = [entry for entry, _ in items]
+        outcomes = [entry.outcome for entry in entries if entry.outcome is not None]
+        try:
+            self._journal.append(entries)
+            self._unbooked_calls.extend(entry.call for entry in entries if entry.call is not None)
+            self._is_all_in_place, was_all_in_place = False, self._is_all_in_place
+            for outcome in outcomes:
+                self._store.write_outcome(outcome)
+            self._is_all_in_place = was_all_in_place
+            self._unbooked_outcomes.extend(outcomes)
+        except Exception as caught:  # noqa: BLE001 - the thread must live on: others wait for their own outcomes
+            error = self._trouble = _as_store_error(caught)
+        if self._loop is not None:
+            futures = [future for _, future in items if future is not None]
+            self._loop.call_soon_threadsafe(_resolve, futures, error)
+        if error is None and outcomes and self._on_stored is not None:
+            self._on_stored(outcomes)
+
+    def _book(self, ledger: Ledger, index: Index) -> None:
+        """Brings ledger and index up to date; what cannot be booked stays in the journal."""
+        try:
+            ledger.record(self._unbooked_calls)
+            self._unbooked_calls = []
+            self._unbooked_outcomes = index.add(self._unbooked_outcomes)
+        except Exception as caught:  # noqa: BLE001 - as above
+            self._is_all_in_place = False
+            self._trouble = _as_store_error(caught)
+
+    def _check_space(self) -> None:
+        free = self._read_free_bytes()
+        if free < LEAST_FREE_BYTES and self._trouble is None:
+            self._trouble = StoreError(
+                f"Only {free // 2**20} MiB are free on the disk of {self._store.paths.root}; no further call is made.",
                 fix="Free some disk space (df -h), then run the command again; everything answered so far is stored.",
                 reason="disk_full",
             )
 
-    def _serve(self) -> None:
-        running = True
-        while running:
-            batch = [self._queue.get()]
-            while not self._queue.empty():
-                batch.append(self._queue.get())
-            running = None not in batch
-            items = [item for item in batch if item is not None]
-            if items:
-                self._store_batch(items)
-        self._journal.close()
 
-    def _store_batch(self, items: list[_Item]) -> None:
-        error: DayDreamingError | None = None
-        outcomes = [outcome for outcome, _ in items]
-        try:
-            self._journal.append(outcomes)
-            for outcome in outcomes:
-                self._store.write_outcome(outcome)
-            if self._on_stored is not None:
-                self._on_stored(outcomes)
-            self._journal.retire_if_large()
-        except DayDreamingError as caught:
-            error = caught
-        except Exception as caught:  # noqa: BLE001 - the thread must live on: others wait for their own outcomes
-            error = StoreError(
-                f"Responses could not be stored: {type(caught).__name__}: {caught}.",
-                fix="Look at the disk with `daydreaming doctor`, then run the command again.",
-            )
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(_resolve, [future for _, future in items], error)
+def _as_store_error(error: Exception) -> StoreError:
+    if isinstance(error, StoreError):
+        return error
+    return StoreError(
+        f"Responses could not be stored: {type(error).__name__}: {error}.",
+        fix="Look at the disk with `daydreaming doctor`, then run the command again.",
+    )
 
 
 def _resolve(futures: Sequence[asyncio.Future[None]], error: DayDreamingError | None) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import errno
 import itertools
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -50,9 +51,64 @@ def write_bytes(path: Path, content: bytes, *, durable: bool = False) -> None:
             sync_folder(path.parent)
 
 
+def write_new_folder(folder: Path, contents: Iterable[tuple[str, bytes]]) -> bool:
+    """Writes a folder with all its files, or nothing of it; False when there is one of that name already.
+
+    Raises:
+        StoreError: the disk is full, the parent cannot be written, or the like.
+    """
+    temporary = f"{folder.parent}/.{folder.name}.{os.getpid()}.{next(_counter)}{_TEMPORARY_SUFFIX}"
+    with explain_os_errors(folder):
+        try:
+            os.mkdir(temporary)  # noqa: PTH102 - a hot path, as above
+        except FileNotFoundError:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            os.mkdir(temporary)  # noqa: PTH102
+        try:
+            for name, content in contents:
+                handle = os.open(f"{temporary}/{name}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+                try:
+                    write_all(handle, content)
+                finally:
+                    os.close(handle)
+            os.rename(temporary, folder)  # noqa: PTH104
+        except OSError as error:
+            shutil.rmtree(temporary, ignore_errors=True)
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                return False
+            raise
+    return True
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Removes what killed processes left half-written directly below a folder."""
+    for path in folder.glob(f".*{_TEMPORARY_SUFFIX}"):
+        owner = path.name.split(".")[-3]
+        if owner.isdecimal() and not _is_running(int(owner)):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _is_running(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def encode(text: str) -> bytes:
+    """UTF-8; lone surrogates, which no encoding holds, become question marks."""
+    return text.encode("utf-8", errors="replace")
+
+
 def write_text(path: Path, text: str, *, durable: bool = False) -> None:
-    """Writes a whole UTF-8 file. Lone surrogates, which no encoding holds, become question marks."""
-    write_bytes(path, text.encode("utf-8", errors="replace"), durable=durable)
+    """Writes a whole UTF-8 file (see `encode`)."""
+    write_bytes(path, encode(text), durable=durable)
 
 
 def write_json(path: Path, value: Any, *, durable: bool = False) -> None:

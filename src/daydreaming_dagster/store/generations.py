@@ -17,7 +17,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -133,20 +133,9 @@ class Outcome:
     parsed: str | None = None
     parsed_metadata: Mapping[str, Any] | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """As a journal line holds it."""
-        return {
-            "metadata": asdict(self.metadata),
-            "prompt": self.prompt,
-            "text": self.text,
-            "raw_metadata": dict(self.raw_metadata),
-            "parsed": self.parsed,
-            "parsed_metadata": None if self.parsed_metadata is None else dict(self.parsed_metadata),
-        }
-
     @classmethod
     def of_json(cls, value: Mapping[str, Any]) -> Outcome:
-        """Reads what `to_json` gave."""
+        """Reads a journal line."""
         metadata = value["metadata"]
         return cls(**{**value, "metadata": GenerationMetadata(**{**metadata, "stage": Stage(metadata["stage"])})})
 
@@ -264,8 +253,7 @@ class GenerationStore:
         path = self.folder(metadata.stage, metadata.gen_id) / METADATA
         if path.exists():
             return
-        value = {key: item for key, item in asdict(metadata).items() if item is not None}
-        files.write_json(path, value, durable=durable)
+        files.write_json(path, _metadata_json(metadata), durable=durable)
 
     def write_prompt(self, stage: Stage, gen_id: str, prompt: str, *, durable: bool = False) -> None:
         """Writes the prompt, over an older one."""
@@ -274,12 +262,30 @@ class GenerationStore:
     def write_outcome(self, outcome: Outcome, *, durable: bool = False) -> None:
         """Writes all files of an attempt, in the order in which they depend on each other; writing it again is safe."""
         stage, gen_id = outcome.metadata.stage, outcome.metadata.gen_id
+        if not durable and self._write_new(outcome):
+            return
         self.write_metadata(outcome.metadata, durable=durable)
         if outcome.prompt is not None:
             self.write_prompt(stage, gen_id, outcome.prompt, durable=durable)
         self.write_response(stage, gen_id, outcome.text, outcome.raw_metadata, durable=durable)
         if outcome.parsed is not None and outcome.parsed_metadata is not None:
             self.write_parsed(stage, gen_id, outcome.parsed, outcome.parsed_metadata, durable=durable)
+
+    def _write_new(self, outcome: Outcome) -> bool:
+        """Writes a generation of which nothing is there yet as one whole folder, at half the price; False if it is."""
+        folder = self.folder(outcome.metadata.stage, outcome.metadata.gen_id)
+        if folder.exists():
+            return False
+        contents = [
+            (METADATA, files.dump_json(_metadata_json(outcome.metadata))),
+            (RAW_METADATA, files.dump_json(outcome.raw_metadata)),
+        ]
+        for name, text in ((PROMPT, outcome.prompt), (RAW, outcome.text), (PARSED, outcome.parsed)):
+            if text is not None:
+                contents.append((name, files.encode(text)))
+        if outcome.parsed_metadata is not None:
+            contents.append((PARSED_METADATA, files.dump_json(outcome.parsed_metadata)))
+        return files.write_new_folder(folder, contents)
 
     def write_response(
         self, stage: Stage, gen_id: str, text: str | None, raw_metadata: Mapping[str, Any], *, durable: bool = False
@@ -364,7 +370,12 @@ def _find_json_quickly(path: str) -> dict[str, Any] | None:
 
 def compute_text_sha256(text: str) -> str:
     """Hash of a stored text, as metadata files name it."""
-    return hashlib.sha256(text.encode("utf-8", errors="replace")).hexdigest()
+    return hashlib.sha256(files.encode(text)).hexdigest()
+
+
+def _metadata_json(metadata: GenerationMetadata) -> dict[str, Any]:
+    fields = ((name, getattr(metadata, name)) for name in GenerationMetadata.__slots__)
+    return {name: value for name, value in fields if value is not None}
 
 
 def _list_versions(folder: Path, gen_id: str) -> list[ResponseVersion]:

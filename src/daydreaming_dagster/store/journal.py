@@ -1,98 +1,230 @@
-"""Durability for many responses at once: one append-only file per process, one fsync per batch.
+"""Durability for many responses at once: one append-only file per run, one fsync per batch.
 
-A response counts as safe when its journal line is on the disk; only then are its files written, without an fsync each.
-A journal is removed when everything it holds has reached the disk as files. What a killed process left behind is
-replayed by the next one, which can tell that its owner is gone because the lock on the file is free.
+A line holds what is known of a call, what an attempt left behind, or both. Before a call is sent its line says so, so
+that a killed process forgets none; a response counts as safe when its line is on the disk, and only then are its files
+written, without an fsync each. A journal is removed when everything it holds has reached files and ledger. What a
+killed process left is put in place by `recover`.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import os
-import uuid
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
 
-from daydreaming_dagster.store import files
+from daydreaming_dagster.domain.stages import Stage
+from daydreaming_dagster.store import files, owners
 from daydreaming_dagster.store.generations import GenerationStore, Outcome
+from daydreaming_dagster.store.ledger import CallRow, Ledger
 from daydreaming_dagster.store.paths import DataPaths
 
-_SEGMENT_BYTES = 64 * 1024 * 1024
+SEGMENT_BYTES = 64 * 1024 * 1024
+_RESERVE_BYTES = 16 * 1024 * 1024
+_OPTIONS = orjson.OPT_APPEND_NEWLINE
+_SUFFIX = ".jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of the journal.
+
+    Attributes:
+        call: what is known of a call; a later line of the same call replaces it. None when nobody was called.
+        outcome: what an attempt left behind; None when there is nothing to store.
+    """
+
+    call: CallRow | None
+    outcome: Outcome | None = None
 
 
 class Journal:
-    """One process's journal. Not thread-safe: one thread appends."""
+    """One run's journal. `note` and `append` may be used by different threads; each by one only."""
 
-    def __init__(self, paths: DataPaths) -> None:
+    def __init__(self, paths: DataPaths, owner: str, *, segment_bytes: int = SEGMENT_BYTES) -> None:
         self._folder = paths.journal
-        self._gens = paths.gens
+        self._owner = owner
+        self._segment_bytes = segment_bytes
+        self._segments = 0
         self._path: Path | None = None
         self._handle = -1
         self._bytes = 0
+        self._open_calls: dict[str, bytes] = {}
+        self._writing = threading.Lock()
 
-    def append(self, outcomes: Sequence[Outcome]) -> None:
-        """Makes the outcomes durable.
+    def note(self, call: CallRow) -> None:
+        """Writes down that a call is about to be sent. It survives the process at once, and the machine soon after.
+
+        Raises:
+            StoreError: the disk refused it; the call must not be sent.
+        """
+        line = orjson.dumps(Entry(call), option=_OPTIONS)
+        with self._writing:
+            self._write(line)
+            self._open_calls[call.call_id] = line
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        """Makes the entries durable, together with everything noted before.
 
         Raises:
             StoreError: the disk refused them.
         """
-        lines = b"".join(
-            orjson.dumps(outcome.to_json(), option=orjson.OPT_APPEND_NEWLINE, default=str) for outcome in outcomes
-        )
+        lines = b"".join(orjson.dumps(entry, option=_OPTIONS, default=str) for entry in entries)
+        with self._writing:
+            self._write(lines)
+            for entry in entries:
+                if entry.call is not None:
+                    self._open_calls.pop(entry.call.call_id, None)
+            handle = self._handle
+        with files.explain_os_errors(self._folder):
+            os.fdatasync(handle)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it is time for `retire`."""
+        return self._bytes >= self._segment_bytes
+
+    def retire(self) -> None:
+        """Removes the file and begins another when it is needed; calls still under way are carried over.
+
+        Call it when everything appended so far is in files and ledger; it waits until those have reached the disk.
+        """
+        os.sync()
+        with self._writing:
+            path, handle = self._path, self._handle
+            self._path, self._handle, self._bytes = None, -1, 0
+            if self._open_calls:
+                self._write(b"".join(self._open_calls.values()))
+        if path is not None:
+            path.unlink(missing_ok=True)
+            os.close(handle)
+        self._reserve_path.unlink(missing_ok=True)
+
+    def leave(self) -> None:
+        """Lets go of the file but leaves it where it is, for `recover`: not all of it could be put in place."""
+        with self._writing:
+            if self._handle >= 0:
+                os.close(self._handle)
+            self._path, self._handle, self._bytes = None, -1, 0
+        self._reserve_path.unlink(missing_ok=True)
+
+    @property
+    def _reserve_path(self) -> Path:
+        return self._folder / f"{self._owner}.reserve"
+
+    def _write(self, lines: bytes) -> None:
+        """All or nothing: a part of a line would spoil the next one."""
         with files.explain_os_errors(self._folder):
             if self._handle < 0:
                 self._open()
-            files.write_all(self._handle, lines)
-            os.fdatasync(self._handle)
+            try:
+                files.write_all(self._handle, lines)
+            except OSError as error:
+                os.ftruncate(self._handle, self._bytes)
+                if error.errno != errno.ENOSPC or not self._reserve_path.exists():
+                    raise
+                # The disk is full, but what is under way has been paid for: there is room kept for it.
+                self._reserve_path.unlink()
+                try:
+                    files.write_all(self._handle, lines)
+                except OSError:
+                    os.ftruncate(self._handle, self._bytes)
+                    raise
         self._bytes += len(lines)
-
-    def retire_if_large(self) -> None:
-        """Starts a new file when this one has grown; call it when all appended outcomes are written as files."""
-        if self._bytes >= _SEGMENT_BYTES:
-            self.close()
-
-    def close(self) -> None:
-        """Waits until the files have reached the disk, then removes the journal."""
-        if self._handle < 0 or self._path is None:
-            return
-        os.sync()
-        self._path.unlink(missing_ok=True)
-        os.close(self._handle)
-        self._handle, self._path, self._bytes = -1, None, 0
 
     def _open(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._path = self._folder / f"{uuid.uuid4().hex}.jsonl"
+        self._path = self._folder / f"{self._owner}.{self._segments}{_SUFFIX}"
+        self._segments += 1
         self._handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._bytes = 0
+        with contextlib.suppress(OSError):  # a reserve is good to have, not needed
+            reserve = os.open(self._reserve_path, os.O_WRONLY | os.O_CREAT, 0o666)
+            try:
+                os.posix_fallocate(reserve, 0, _RESERVE_BYTES)
+            finally:
+                os.close(reserve)
         files.sync_folder(self._folder)
 
 
-def replay_journals(store: GenerationStore) -> int:
-    """Writes the files of all outcomes that a killed process left in its journal.
+def recover(store: GenerationStore, ledger: Ledger) -> int:
+    """Puts in place what killed processes left: outcomes become files, calls become rows of the ledger.
+
+    A call without an end becomes one whose cost is unknown. Claims and leases of the dead are given up.
 
     Returns:
-        The number of outcomes replayed; 0 when there was nothing to do.
+        The number of outcomes put in place; 0 when there was nothing to do.
     """
-    count = 0
-    for path in sorted(store.paths.journal.glob("*.jsonl")):
-        handle = os.open(path, os.O_RDWR)
-        try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue  # its process is alive and will see to it itself
-            for line in path.read_bytes().splitlines():
-                try:
-                    outcome = Outcome.of_json(orjson.loads(line))
-                except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
-                    continue  # the line in which the process died: never acknowledged, so nothing was promised
-                store.write_outcome(outcome)
-                count += 1
-            os.sync()
-            path.unlink(missing_ok=True)
-        finally:
-            os.close(handle)
+    paths = store.paths
+    known = {*owners.iter_owner_ids(paths), *ledger.find_owners(), *(_owner_of(path) for path in _list(paths))}
+    dead = owners.find_dead(paths, known)
+    count = sum(_replay(path, store, ledger) for path in _list(paths) if _owner_of(path) in dead)
+    if dead:
+        for stage in Stage:
+            files.remove_temporaries(paths.stage(stage))
+    for owner in sorted(dead):
+        ledger.forget_owner(owner)
+        (paths.journal / f"{owner}.reserve").unlink(missing_ok=True)
+        owners.forget(paths, owner)
     return count
+
+
+def has_leftovers(paths: DataPaths) -> bool:
+    """Whether there could be anything to recover; costs two directory listings."""
+    return any(True for _ in _list(paths)) or bool(owners.iter_owner_ids(paths))
+
+
+def _list(paths: DataPaths) -> list[Path]:
+    return sorted(paths.journal.glob(f"*{_SUFFIX}"))
+
+
+def _owner_of(path: Path) -> str:
+    return path.name.partition(".")[0]
+
+
+def _replay(path: Path, store: GenerationStore, ledger: Ledger) -> int:
+    try:
+        handle = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return 0  # another process was faster
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return 0  # another process is doing it
+        if not path.exists():
+            return 0
+        calls: dict[str, CallRow] = {}
+        count = 0
+        for entry in _read_entries(path):
+            if entry.call is not None:
+                calls[entry.call.call_id] = entry.call
+            if entry.outcome is not None:
+                store.write_outcome(entry.outcome)
+                count += 1
+        ledger.record(list(calls.values()))
+        os.sync()
+        path.unlink(missing_ok=True)
+        return count
+    finally:
+        os.close(handle)
+
+
+def _read_entries(path: Path) -> Iterator[Entry]:
+    with files.explain_os_errors(path), path.open("rb") as lines:
+        for line in lines:
+            try:
+                value = orjson.loads(line)
+                call, outcome = value["call"], value["outcome"]
+                yield Entry(
+                    None if call is None else CallRow(**call), None if outcome is None else Outcome.of_json(outcome)
+                )
+            except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+                continue  # the line in which the process died: never acknowledged, so nothing was promised

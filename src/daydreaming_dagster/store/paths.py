@@ -152,6 +152,35 @@ class DataPaths:
         """Journals of processes that are running, or were killed."""
         return self.state / "journal"
 
+    @property
+    def owners(self) -> Path:
+        """Locks of the runs that are alive."""
+        return self.state / "owners"
+
+    @property
+    def ledger(self) -> Path:
+        """Every call that was ever sent, budgets, and what belongs to which run."""
+        return self.state / "ledger.sqlite"
+
+    @property
+    def index(self) -> Path:
+        """Summaries of all generations."""
+        return self.state / "index.sqlite"
+
+    def pool(self, pool: str) -> Path:
+        """Locks and counts of one pool's limits, shared by all processes."""
+        return self.state / "pools" / pool
+
+    @property
+    def forecasts(self) -> Path:
+        """What was expected of each run, and what came of it."""
+        return self.state / "forecasts"
+
+    @property
+    def provider_batches(self) -> Path:
+        """Batches that lie at a provider."""
+        return self.state / "batches"
+
     def registration(self, cohort_id: str) -> Path:
         """Generations of a cohort that were registered as partitions."""
         return self.state / "registered" / f"{cohort_id}.txt"

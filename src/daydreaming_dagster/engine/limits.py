@@ -1,0 +1,213 @@
+"""The limits of a pool's row, held by all processes that share a data root.
+
+Calls at a time are slots, each a locked file: whoever dies, by whatever cause, gives them back. Requests and tokens
+per minute and requests per day are counted in a SQLite bucket per pool (pyrate-limiter). Nothing here waits: the
+answer is always "now" or "in so many seconds".
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote
+
+from pyrate_limiter import Decision, Duration, FixedWindow, LogAlgorithm, Rate, RateItem, SlidingWindowLog, SQLiteBucket
+
+from daydreaming_dagster.domain.catalogue import Pool
+from daydreaming_dagster.store import files
+from daydreaming_dagster.store.paths import DataPaths
+
+_SLOT_RETRY_S = 0.1
+_TOKEN_UNITS = 1000
+"""A token limit is counted in thousandths of itself: the bucket keeps a row per unit."""
+
+_TAKES_BETWEEN_CLEANINGS = 500
+
+
+class SharedLimits:
+    """One pool's limits, as one run of one process sees them. Use it from one thread.
+
+    Args:
+        paths: the data root that is shared.
+        pool: the limits.
+        now_s: seconds since 1970.
+    """
+
+    def __init__(self, paths: DataPaths, pool: Pool, now_s: Callable[[], float] = time.time) -> None:
+        self._folder = paths.pool(quote(pool.pool, safe=" "))
+        self._slots = _Slots(self._folder, pool.max_concurrent)
+        self._now_s = now_s
+        minute, day = SlidingWindowLog(), FixedWindow()  # days begin at midnight UTC, as providers count them
+        self._rates = [
+            _SharedRate(self._folder, name, limit, interval, algorithm)
+            for name, limit, interval, algorithm in (
+                ("requests_per_minute", pool.requests_per_minute, Duration.MINUTE, minute),
+                ("requests_per_day", pool.requests_per_day, Duration.DAY, day),
+            )
+            if limit is not None
+        ]
+        self._tokens = None
+        if pool.tokens_per_minute is not None:
+            self._tokens = _SharedRate(
+                self._folder, "tokens_per_minute", pool.tokens_per_minute, Duration.MINUTE, minute
+            )
+
+    def try_take(self, tokens: int) -> float:
+        """Takes room for one call and returns 0.0, or takes none and returns the seconds after which to ask again.
+
+        Args:
+            tokens: the most that the call can use, prompt and answer together.
+        """
+        if not self._slots.try_take():
+            return _SLOT_RETRY_S * (0.5 + random.random())
+        now_ms = int(self._now_s() * 1000)
+        delay_s = max((rate.try_take(1, now_ms) for rate in self._rates), default=0.0)
+        if delay_s == 0.0 and self._tokens is not None:
+            delay_s = self._tokens.try_take(tokens, now_ms)
+        if delay_s > 0.0:
+            self._slots.release()
+            return delay_s
+        for rate in (*self._rates, *([self._tokens] if self._tokens else [])):
+            rate.spend()
+        return 0.0
+
+    def release(self) -> None:
+        """A call has ended."""
+        self._slots.release()
+
+    def close(self) -> None:
+        """Gives back everything that is held."""
+        self._slots.close()
+        for rate in (*self._rates, *([self._tokens] if self._tokens else [])):
+            rate.close()
+
+
+class _Slots:
+    """Room for calls at a time: as many files as there are slots, and a lock on each that is in use.
+
+    Whoever finds none free says so by waiting in a file of its own; the others then take no slot beyond their share.
+    """
+
+    def __init__(self, folder: Path, count: int) -> None:
+        self._folder = folder / "slots"
+        self._count = count
+        self._held: list[tuple[int, int]] = []
+        self._waiting: int | None = None
+        self._crowded_until = 0.0
+        self._share = count
+        with files.explain_os_errors(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+
+    def try_take(self) -> bool:
+        if len(self._held) >= self._find_share():
+            self._wait()
+            return False
+        start = random.randrange(self._count) if self._waiting is not None else len(self._held)
+        held = {slot for slot, _ in self._held}
+        for step in range(self._count):
+            slot = (start + step) % self._count
+            if slot not in held and (handle := self._try_lock(f"slot-{slot}")) is not None:
+                self._held.append((slot, handle))
+                self._stop_waiting()
+                return True
+        self._wait()
+        return False
+
+    def release(self) -> None:
+        if self._held:  # nothing is held any more when the run was given up
+            _, handle = self._held.pop()
+            os.close(handle)
+
+    def close(self) -> None:
+        while self._held:
+            self.release()
+        self._stop_waiting()
+
+    def _find_share(self) -> int:
+        """How many slots this process may hold: all, or its part when others wait. Looked up now and then."""
+        now = time.monotonic()
+        if now >= self._crowded_until:
+            self._crowded_until = now + _SLOT_RETRY_S
+            others = self._count_waiting() - (self._waiting is not None)
+            self._share = max(1, -(-self._count // (1 + others))) if others > 0 else self._count
+        return self._share
+
+    def _count_waiting(self) -> int:
+        count = 0
+        for path in self._folder.glob("waiting-*"):
+            handle = self._try_lock(path.name, create=False)
+            if handle is None:
+                count += 1
+            else:  # its process has died
+                path.unlink(missing_ok=True)
+                os.close(handle)
+        return count
+
+    def _wait(self) -> None:
+        if self._waiting is None:
+            self._waiting = self._try_lock(f"waiting-{os.getpid()}-{id(self)}")
+
+    def _stop_waiting(self) -> None:
+        if self._waiting is not None:
+            (self._folder / f"waiting-{os.getpid()}-{id(self)}").unlink(missing_ok=True)
+            os.close(self._waiting)
+            self._waiting = None
+
+    def _try_lock(self, name: str, *, create: bool = True) -> int | None:
+        try:
+            handle = os.open(self._folder / name, os.O_RDWR | (os.O_CREAT if create else 0), 0o666)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            return None
+        return handle
+
+
+class _SharedRate:
+    """One count per stretch of time. What was taken but not spent, because another limit said no, is kept."""
+
+    def __init__(self, folder: Path, name: str, limit: int, interval: Duration, algorithm: LogAlgorithm) -> None:
+        self._name = name
+        self._unit = max(1, limit // _TOKEN_UNITS) if name.startswith("tokens") else 1
+        self._limit = limit // self._unit
+        self._in_hand = 0
+        self._taken_at_ms = 0
+        self._takes = 0
+        self._interval_ms = int(interval)
+        with files.explain_os_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        self._bucket = SQLiteBucket.init_from_file(
+            [Rate(self._limit, interval)],
+            table=name,
+            db_path=str(folder / f"{name}.sqlite"),
+            use_file_lock=True,
+            algorithm=algorithm,
+        )
+
+    def try_take(self, amount: int, now_ms: int) -> float:
+        weight = min(self._limit, -(-amount // self._unit))
+        if self._in_hand >= weight and now_ms - self._taken_at_ms < self._interval_ms:
+            return 0.0
+        decision = self._bucket.put_decision(RateItem(self._name, now_ms, weight=weight))
+        if not isinstance(decision, Decision):
+            raise TypeError("a bucket on SQLite answers at once")
+        self._takes += 1
+        if not decision.allowed or self._takes % _TAKES_BETWEEN_CLEANINGS == 0:
+            self._bucket.leak(now_ms)
+        if not decision.allowed:
+            return max(1, decision.retry_after_ms or 0) / 1000
+        self._in_hand, self._taken_at_ms = weight, now_ms
+        return 0.0
+
+    def spend(self) -> None:
+        self._in_hand = 0
+
+    def close(self) -> None:
+        self._bucket.close()  # type: ignore[no-untyped-call]

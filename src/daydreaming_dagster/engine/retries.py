@@ -1,0 +1,68 @@
+"""When a call that failed is sent again, and which failures end more than one generation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from daydreaming_dagster.domain.errors import ModelCallError, RateLimitedError, RefusedError, TransportError
+
+LONGEST_WAIT_S = 3600.0
+"""A server that asks for a longer wait is not busy but done for the day."""
+
+_HALTS_ENDPOINT = frozenset({"unauthorized", "payment_required"})
+_HALTS_MODEL = frozenset({"model_unknown"})
+
+
+class Reach(Enum):
+    """How far a failure reaches."""
+
+    CALL = auto()
+    MODEL = auto()
+    ENDPOINT = auto()
+    POOL = auto()
+
+
+def find_reach(error: ModelCallError) -> Reach:
+    """Which other calls would fail as this one did."""
+    if isinstance(error, RefusedError):
+        if error.reason in _HALTS_ENDPOINT:
+            return Reach.ENDPOINT
+        return Reach.MODEL if error.reason in _HALTS_MODEL else Reach.CALL
+    if isinstance(error, RateLimitedError) and (error.retry_after_s or 0.0) > LONGEST_WAIT_S:
+        return Reach.POOL
+    return Reach.CALL
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """When a call that failed in passing is sent again: exponential, jittered, a server's own wish first.
+
+    Attributes:
+        max_attempts: attempts per generation and run, the first one included.
+        max_rate_limited: attempts when the server says "too many requests"; that costs nothing but time.
+        base_s, cap_s: first and longest delay, seconds.
+    """
+
+    max_attempts: int = 6
+    max_rate_limited: int = 40
+    base_s: float = 1.0
+    cap_s: float = 60.0
+
+    def find_delay_s(self, error: ModelCallError, attempts: int, jitter: float) -> float | None:
+        """Seconds until the next attempt; None when there is to be none.
+
+        Args:
+            error: how the last attempt ended.
+            attempts: attempts so far.
+            jitter: random number in [0, 1).
+        """
+        if not isinstance(error, RateLimitedError | TransportError):
+            return None
+        limit = self.max_rate_limited if isinstance(error, RateLimitedError) else self.max_attempts
+        if attempts >= limit:
+            return None
+        if isinstance(error, RateLimitedError) and error.retry_after_s is not None:
+            return error.retry_after_s  # the pool's pacer lets those that waited go one by one
+        backoff = min(self.cap_s, self.base_s * 2 ** min(attempts - 1, 30)) * (0.5 + jitter / 2)
+        return float(max(backoff, error.retry_after_s or 0.0))

@@ -1,0 +1,285 @@
+"""The index: one row per stored generation in a SQLite file, so that nothing has to read a hundred thousand folders.
+
+It is a cache of the files and nothing else: it can be deleted at any time. A row counts only as long as the folder's
+modification time is the one it was made at, which changes whenever a file in it is made, replaced or removed; so what
+was done by hand or by an older version is found without anybody telling. Only a file rewritten in place keeps that
+time: `find_index_errors` compares every row with the files and finds those, too.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from operator import attrgetter
+from typing import Any
+
+from daydreaming_dagster.domain.errors import StoreError
+from daydreaming_dagster.domain.stages import Stage
+from daydreaming_dagster.store.generations import GenerationMetadata, GenerationStore, Outcome
+from daydreaming_dagster.store.paths import RAW, DataPaths
+from daydreaming_dagster.store.states import Failure, GenerationState, Status, state_of_metadata
+
+SETTLED_NS = 50_000_000
+"""A folder must have been left alone for so long before its time is trusted: clocks of file systems tick slowly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What the index knows of one generation; None where the files do not say.
+
+    Attributes:
+        mtime_ns: of the folder when this was true.
+        score: of an evaluation, on its template's scale.
+        request_sha256: of the request that the stored response answers.
+    """
+
+    gen_id: str
+    mtime_ns: int
+    status: str
+    reason: str = ""
+    code: str = ""
+    message: str = ""
+    lasting: bool = True
+    has_text: bool = False
+    template_id: str = ""
+    llm_model_id: str = ""
+    parent_gen_id: str = ""
+    origin_cohort_id: str = ""
+    attempts: int | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cost_usd: float | None = None
+    duration_s: float | None = None
+    request_sha256: str | None = None
+    score: float | None = None
+
+    @property
+    def state(self) -> GenerationState:
+        """Its status, as `read_state` would give it."""
+        status = Status(self.status)
+        failure = None
+        if status is Status.FAILED:
+            failure = Failure(self.reason, self.message, self.code, bool(self.lasting))
+        return GenerationState(status, failure, bool(self.has_text))
+
+
+_COLUMNS = tuple(field.name for field in fields(Summary))
+_as_row = attrgetter(*_COLUMNS)
+_TYPES = {"mtime_ns": "INTEGER", "lasting": "INTEGER", "has_text": "INTEGER"}
+_VERSION = 1
+
+
+class Index:
+    """A connection to the index; each thread opens its own."""
+
+    def __init__(self, store: GenerationStore) -> None:
+        self._store = store
+        self._paths = store.paths
+        with _explain(self._paths):
+            self._paths.index.parent.mkdir(parents=True, exist_ok=True)
+            self._db = _open(self._paths)
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._db.close()
+
+    def refresh(self, stage: Stage) -> Mapping[str, Summary]:
+        """Summaries of all stored generations of a stage by gen_id; what changed since last time is read anew."""
+        folders = dict(_scan(self._paths, stage))
+        known = {row[0]: Summary(*row) for row in self._db.execute(f"SELECT {', '.join(_COLUMNS)} FROM {stage}")}
+        stale = [name for name, mtime in folders.items() if name not in known or known[name].mtime_ns != mtime]
+        gone = known.keys() - folders.keys()
+        if stale or gone:
+            started_ns = time.time_ns()
+            fresh = {name: read_summary(self._store, stage, name, folders[name]) for name in stale}
+            known.update(fresh)
+            for name in gone:
+                del known[name]
+            settled = [row for row in fresh.values() if row.mtime_ns < started_ns - SETTLED_NS]
+            self._write(stage, settled, gone)
+        return known
+
+    def states(self, stage: Stage) -> Callable[[str], GenerationState]:
+        """How far each generation of a stage has come, as of now."""
+        summaries = self.refresh(stage)
+        missing = GenerationState(Status.MISSING)
+
+        def state_of(gen_id: str) -> GenerationState:
+            summary = summaries.get(gen_id)
+            return missing if summary is None else summary.state
+
+        return state_of
+
+    def add(self, outcomes: Iterable[Outcome]) -> list[Outcome]:
+        """Takes in outcomes whose files were just written.
+
+        Returns:
+            Those written so recently that their folders' times cannot be trusted yet; hand them in again later.
+        """
+        rows: dict[Stage, list[Summary]] = {stage: [] for stage in Stage}
+        too_recent: list[Outcome] = []
+        trusted_ns = time.time_ns() - SETTLED_NS
+        for outcome in outcomes:
+            stage, gen_id = outcome.metadata.stage, outcome.metadata.gen_id
+            try:
+                mtime_ns = self._paths.generation(stage, gen_id).stat().st_mtime_ns
+            except FileNotFoundError:
+                continue
+            if mtime_ns >= trusted_ns:
+                too_recent.append(outcome)
+            elif _says_all(outcome):
+                rows[stage].append(summarize_outcome(outcome, mtime_ns))
+        for stage, summaries in rows.items():
+            self._write(stage, summaries, ())
+        return too_recent
+
+    def _write(self, stage: Stage, summaries: Sequence[Summary], gone: Iterable[str]) -> None:
+        marks = ", ".join("?" * len(_COLUMNS))
+        with _explain(self._paths), self._db:
+            self._db.executemany(f"INSERT OR REPLACE INTO {stage} VALUES ({marks})", map(_as_row, summaries))
+            self._db.executemany(f"DELETE FROM {stage} WHERE gen_id = ?", [(name,) for name in gone])
+
+
+def read_summary(store: GenerationStore, stage: Stage, gen_id: str, mtime_ns: int) -> Summary:
+    """The summary that the files give. Damaged files are a failed generation, not an exception."""
+    folder = f"{store.paths.stage(stage)}/{gen_id}"
+    has_text = os.path.exists(f"{folder}/{RAW}")  # noqa: PTH110 - once per generation of a whole store
+    try:
+        metadata = store.find_metadata(stage, gen_id) or GenerationMetadata.of_json({}, stage, gen_id)
+        raw = store.find_raw_metadata(stage, gen_id) or {}
+        parsed = store.find_parsed(stage, gen_id)
+    except StoreError as error:
+        failure = Failure.of_error(error)
+        return Summary(gen_id, mtime_ns, Status.FAILED, failure.reason, failure.code, failure.message, False, has_text)
+    return _summarize(metadata, raw, parsed, has_text, mtime_ns)
+
+
+def summarize_outcome(outcome: Outcome, mtime_ns: int) -> Summary:
+    """The summary of what an attempt left, without reading the files again."""
+    return _summarize(outcome.metadata, outcome.raw_metadata, outcome.parsed, outcome.text is not None, mtime_ns)
+
+
+def find_index_errors(store: GenerationStore) -> list[str]:
+    """Rows of the index that say something else than the files, as sentences; empty when all is well.
+
+    Reads every file of every indexed generation.
+    """
+    problems: list[str] = []
+    index = Index(store)
+    try:
+        for stage in Stage:
+            for gen_id, row in index.refresh(stage).items():
+                found = read_summary(store, stage, gen_id, row.mtime_ns)
+                differing = [name for name in _COLUMNS if getattr(found, name) != getattr(row, name)]
+                if differing:
+                    problems.append(
+                        f"{stage} {gen_id}: the index says {differing[0]} = {getattr(row, differing[0])!r}, the files "
+                        f"say {getattr(found, differing[0])!r}"
+                    )
+    finally:
+        index.close()
+    return problems
+
+
+def rebuild_index(store: GenerationStore) -> int:
+    """Makes the index anew from the files; returns how many generations it holds."""
+    for suffix in ("", "-wal", "-shm"):
+        store.paths.index.with_name(store.paths.index.name + suffix).unlink(missing_ok=True)
+    index = Index(store)
+    try:
+        return sum(len(index.refresh(stage)) for stage in Stage)
+    finally:
+        index.close()
+
+
+def _says_all(outcome: Outcome) -> bool:
+    """Whether files that only the disk knows (an earlier response, its parsed text) cannot change the summary."""
+    return outcome.parsed is not None or (outcome.text is not None and outcome.raw_metadata.get("failure") is not None)
+
+
+def _summarize(
+    metadata: GenerationMetadata, raw: Mapping[str, Any], parsed: str | None, has_text: bool, mtime_ns: int
+) -> Summary:
+    state = GenerationState(Status.DONE) if parsed is not None else state_of_metadata(dict(raw), has_text=has_text)
+    usage = raw.get("usage")
+    usage = usage if isinstance(usage, dict) else {}
+    summary = Summary(
+        gen_id=metadata.gen_id,
+        mtime_ns=mtime_ns,
+        status=state.status,
+        has_text=has_text,
+        template_id=metadata.template_id,
+        llm_model_id=metadata.llm_model_id,
+        parent_gen_id=metadata.parent_gen_id,
+        origin_cohort_id=metadata.origin_cohort_id,
+        attempts=_whole(raw.get("attempts")),
+        prompt_tokens=_whole(usage.get("prompt_tokens")),
+        completion_tokens=_whole(usage.get("completion_tokens")),
+        cost_usd=_number(raw.get("cost_usd")),
+        duration_s=_number(raw.get("duration_s")),
+        request_sha256=str(raw["request_sha256"]) if raw.get("request_sha256") else None,
+        score=_find_score(parsed) if metadata.stage is Stage.EVALUATION and parsed is not None else None,
+    )
+    if (failure := state.failure) is None:
+        return summary
+    return replace(summary, reason=failure.reason, code=failure.code, message=failure.message, lasting=failure.lasting)
+
+
+def _scan(paths: DataPaths, stage: Stage) -> Iterator[tuple[str, int]]:
+    try:
+        with os.scandir(paths.stage(stage)) as entries:
+            for entry in entries:
+                if entry.name[0] != "." and entry.is_dir():
+                    yield entry.name, entry.stat().st_mtime_ns
+    except FileNotFoundError:
+        return
+
+
+def _find_score(parsed: str) -> float | None:
+    lines = parsed.split()
+    try:
+        return float(lines[-1]) if lines else None
+    except ValueError:
+        return None
+
+
+def _whole(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _open(paths: DataPaths) -> sqlite3.Connection:
+    database = sqlite3.connect(paths.index, timeout=60.0, check_same_thread=False)
+    try:
+        version = database.execute("PRAGMA user_version").fetchone()[0]
+        database.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;")  # a cache: the files are the truth
+    except sqlite3.DatabaseError:
+        database.close()
+        paths.index.unlink(missing_ok=True)  # damaged: it is made anew
+        return _open(paths)
+    columns = ", ".join(f"{name} {_TYPES.get(name, '')}" for name in _COLUMNS[1:])
+    for stage in Stage:
+        if version != _VERSION:
+            database.execute(f"DROP TABLE IF EXISTS {stage}")
+        database.execute(f"CREATE TABLE IF NOT EXISTS {stage} (gen_id TEXT PRIMARY KEY, {columns}) WITHOUT ROWID")
+    database.execute(f"PRAGMA user_version = {_VERSION}")
+    database.commit()
+    return database
+
+
+@contextmanager
+def _explain(paths: DataPaths) -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise StoreError(
+            f"{paths.index} cannot be used: {error}.",
+            fix=f"Delete it (it is made anew from the files): rm {paths.index}*",
+        ) from error
