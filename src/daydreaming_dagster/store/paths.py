@@ -134,6 +134,11 @@ class DataPaths:
         return self.root / "8_human"
 
     @property
+    def human_ratings(self) -> Path:
+        """What people said, a line per rating, in the order in which it came."""
+        return self.human / "ratings.jsonl"
+
+    @property
     def experiments(self) -> Path:  # noqa: D102
         return self.root / "experiments"
 
@@ -166,6 +171,11 @@ class DataPaths:
     def index(self) -> Path:
         """Summaries of all generations."""
         return self.state / "index.sqlite"
+
+    @property
+    def search_index(self) -> Path:
+        """What the explorer asks: titles, scores, cohorts and every word of all generations."""
+        return self.state / "search.sqlite"
 
     def pool(self, pool: str) -> Path:
         """Locks and counts of one pool's limits, shared by all processes."""

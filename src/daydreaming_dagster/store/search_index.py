@@ -1,0 +1,463 @@
+"""What the explorer asks: one SQLite file with a row per generation, scores per essay, and a full-text index.
+
+It is a cache of the files like `store/index.py`, kept apart from it because runs must not pay for it: it holds titles,
+cohorts and every word, and only the explorer fills it. It can be deleted at any time. `refresh` reads what changed
+since last time, told by each folder's modification time.
+
+The full-text table stores no text, only where words stand. A row of it cannot be taken back without the old text, so
+a generation that changes gets a new `docid`; rows whose `docid` no generation has any more are never found.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import islice
+from typing import Any
+
+from daydreaming_dagster.domain.errors import DayDreamingError, StoreError
+from daydreaming_dagster.domain.stages import Stage
+from daydreaming_dagster.store.cohorts import iter_cohort_ids, read_cohort
+from daydreaming_dagster.store.combinations import read_combo_registry
+from daydreaming_dagster.store.generations import GenerationMetadata, GenerationStore, Outcome
+from daydreaming_dagster.store.index import SETTLED_NS, Summary, read_summary, summarize_outcome
+from daydreaming_dagster.store.paths import DataPaths
+
+Scales = Mapping[str, tuple[float, float]]
+"""Ends of the scale by evaluation template."""
+
+MOST_INDEXED_CHARACTERS = 200_000
+"""Of each text; what stands behind is shown but not found."""
+
+_TITLE_CHARACTERS = 120
+_GENERATIONS_AT_ONCE = 400
+_VERSION = 1
+_COLUMNS = (
+    "gen_id",
+    "stage",
+    "mtime_ns",
+    "status",
+    "reason",
+    "code",
+    "message",
+    "lasting",
+    "template_id",
+    "llm_model_id",
+    "parent_gen_id",
+    "combo_id",
+    "origin_cohort_id",
+    "experiment_id",
+    "replicate",
+    "mode",
+    "score",
+    "cost_usd",
+    "prompt_tokens",
+    "completion_tokens",
+    "duration_s",
+    "finished_at",
+    "words",
+    "title",
+)
+_SCHEMA = f"""
+CREATE TABLE generation (docid INTEGER PRIMARY KEY AUTOINCREMENT, {", ".join(_COLUMNS)});
+CREATE UNIQUE INDEX generation_by_id ON generation (gen_id, status, cost_usd);
+CREATE INDEX generation_by_parent ON generation (parent_gen_id, template_id, llm_model_id, score);
+CREATE INDEX generation_by_combo ON generation (combo_id, stage);
+CREATE INDEX generation_by_stage ON generation (stage, template_id, llm_model_id, score);
+CREATE INDEX generation_failed ON generation (gen_id) WHERE status = 'failed';
+CREATE VIRTUAL TABLE text USING fts5(response, prompt, content='', tokenize="unicode61 remove_diacritics 2");
+CREATE TABLE essay_score (
+  template_id, essay_gen_id, n_judges, n_ratings, mean, low, high, PRIMARY KEY (template_id, essay_gen_id)
+) WITHOUT ROWID;
+CREATE INDEX essay_score_by_essay ON essay_score (essay_gen_id);
+CREATE TABLE cohort (cohort_id PRIMARY KEY, stamp_ns, built_at, mode, problem) WITHOUT ROWID;
+CREATE TABLE member (
+  cohort_id, gen_id, stage, parent_gen_id, combo_id, template_id, llm_model_id, replicate,
+  PRIMARY KEY (cohort_id, gen_id)
+) WITHOUT ROWID;
+CREATE TABLE progress (cohort_id, stage, status, n, cost_usd, PRIMARY KEY (cohort_id, stage, status)) WITHOUT ROWID;
+CREATE TABLE combination (
+  combo_id, concept_id, position, description_level, PRIMARY KEY (combo_id, concept_id)
+) WITHOUT ROWID;
+CREATE INDEX combination_by_concept ON combination (concept_id);
+CREATE TABLE ranking (
+  construct, essay_gen_id, rank, raw_mean, shrunken, low, high, p_top_k, k, PRIMARY KEY (construct, essay_gen_id)
+) WITHOUT ROWID;
+CREATE TABLE fact (name PRIMARY KEY, value) WITHOUT ROWID;
+"""
+_EMPTY = GenerationMetadata(Stage.DRAFT, "", "", "", "", "", "", "", 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """What a refresh found.
+
+    Attributes:
+        read: generations that were new or changed.
+        gone: generations whose folders were removed.
+        scanned: all generations of the store.
+    """
+
+    read: int = 0
+    gone: int = 0
+    scanned: int = 0
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything is different from before."""
+        return bool(self.read or self.gone)
+
+
+class SearchIndex:
+    """The writing side; one thread of one process uses it at a time, readers use `open_reader`."""
+
+    def __init__(self, store: GenerationStore, scales: Scales | None = None) -> None:
+        self._store = store
+        self._paths = store.paths
+        self._scales = scales or {}
+        self._parent_text = lru_cache(maxsize=64)(self._find_parent_text)
+        with _explain(self._paths):
+            self._paths.state.mkdir(parents=True, exist_ok=True)
+            self._db = _open_writer(self._paths)
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._db.close()
+
+    def refresh(self, keep_going: Callable[[Refreshed], bool] = lambda _: True) -> Refreshed:
+        """Takes in what changed on disk; readers see it in pieces, each of them whole.
+
+        Args:
+            keep_going: is asked after each piece, with what was read so far; False ends the refresh early.
+        """
+        self._parent_text.cache_clear()
+        found = Refreshed()
+        with _explain(self._paths):
+            changed = self._refresh_combinations() | self._refresh_cohorts()
+            for stage in Stage:
+                for piece in self._refresh_stage(stage):
+                    found = replace(found, read=found.read + piece.read, gone=found.gone + piece.gone)
+                    if piece.changed and not keep_going(found):
+                        return found
+                found = replace(found, scanned=found.scanned + self._count(stage))
+            if changed or found.changed:
+                self._count_progress()
+        return found
+
+    def replace_ranking(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Takes in the ranking of essays; rows as the columns of the table `ranking`."""
+        with _explain(self._paths), self._db:
+            self._db.execute("DELETE FROM ranking")
+            self._db.executemany(f"INSERT OR REPLACE INTO ranking VALUES ({_marks(9)})", rows)
+            self._bump()
+
+    # Generations --------------------------------------------------------------------------------------------------
+    def _count(self, stage: Stage) -> int:
+        return int(self._db.execute("SELECT count(*) FROM generation WHERE stage = ?", (stage,)).fetchone()[0])
+
+    def _refresh_stage(self, stage: Stage) -> Iterator[Refreshed]:
+        started_ns = time.time_ns()
+        folders = dict(_scan(self._paths, stage))
+        known = dict(self._db.execute("SELECT gen_id, mtime_ns FROM generation WHERE stage = ?", (stage,)))
+        gone = known.keys() - folders.keys()
+        if gone:
+            with self._db:
+                self._remove(stage, gone)
+                self._bump()
+            yield Refreshed(gone=len(gone))
+        stale = (gen_id for gen_id, mtime_ns in folders.items() if known.get(gen_id) != mtime_ns)
+        while some := list(islice(stale, _GENERATIONS_AT_ONCE)):
+            documents = [self._read(stage, gen_id, folders[gen_id], started_ns) for gen_id in some]
+            with self._db:
+                self._remove(stage, some)
+                self._add(documents)
+                if stage is Stage.EVALUATION:
+                    self._score_essays({document.row["parent_gen_id"] for document in documents})
+                self._bump()
+            yield Refreshed(read=len(some))
+
+    def _read(self, stage: Stage, gen_id: str, mtime_ns: int, started_ns: int) -> _Document:
+        # A folder that was touched a moment ago may be touched again within the clock's tick: it is read once more.
+        stamp = mtime_ns if mtime_ns < started_ns - SETTLED_NS else 0
+        try:
+            metadata = self._store.find_metadata(stage, gen_id) or replace(_EMPTY, stage=stage, gen_id=gen_id)
+            raw_metadata = self._store.find_raw_metadata(stage, gen_id) or {}
+            raw, parsed = self._store.find_raw(stage, gen_id), self._store.find_parsed(stage, gen_id)
+            prompt = self._store.find_prompt(stage, gen_id) or ""
+        except StoreError:
+            summary = read_summary(self._store, stage, gen_id, stamp)
+            return _build_document(summary, replace(_EMPTY, stage=stage, gen_id=gen_id), {}, None, "", "")
+        summary = summarize_outcome(Outcome(metadata, None, raw, raw_metadata, parsed), stamp)
+        prompt = self._without_parent_text(metadata, prompt)
+        return _build_document(self._on_scale(summary), metadata, raw_metadata, parsed, raw or parsed or "", prompt)
+
+    def _on_scale(self, summary: Summary) -> Summary:
+        low, high = self._scales.get(summary.template_id, (-math.inf, math.inf))
+        if summary.score is None or (math.isfinite(summary.score) and low <= summary.score <= high):
+            return summary
+        return replace(summary, score=None, code="score_off_scale")
+
+    def _without_parent_text(self, metadata: GenerationMetadata, prompt: str) -> str:
+        """The prompt less the text it was made around, which is found where it was written."""
+        parent = metadata.stage.parent
+        text = self._parent_text(parent, metadata.parent_gen_id) if parent and metadata.parent_gen_id else ""
+        return prompt.replace(text, " ") if text else prompt
+
+    def _find_parent_text(self, stage: Stage, gen_id: str) -> str:
+        try:
+            return (self._store.find_parsed(stage, gen_id) or "").strip()
+        except StoreError:
+            return ""
+
+    def _add(self, documents: Iterable[_Document]) -> None:
+        for document in documents:
+            values = tuple(document.row.values())
+            cursor = self._db.execute(
+                f"INSERT INTO generation ({', '.join(_COLUMNS)}) VALUES ({_marks(len(_COLUMNS))})", values
+            )
+            self._db.execute(
+                "INSERT INTO text (rowid, response, prompt) VALUES (?, ?, ?)",
+                (cursor.lastrowid, document.response, document.prompt),
+            )
+
+    def _remove(self, stage: Stage, gen_ids: Iterable[str]) -> None:
+        ids = [(gen_id,) for gen_id in gen_ids]
+        if stage is Stage.EVALUATION:
+            rows = (self._db.execute("SELECT parent_gen_id FROM generation WHERE gen_id = ?", key) for key in ids)
+            essays = {row[0] for found in rows for row in found}
+            self._db.executemany("DELETE FROM generation WHERE gen_id = ?", ids)
+            self._score_essays(essays)
+        else:
+            self._db.executemany("DELETE FROM generation WHERE gen_id = ?", ids)
+
+    def _score_essays(self, essay_gen_ids: Iterable[str]) -> None:
+        """Scores of each rubric: replicates of a judge are averaged first, then judges."""
+        ids = [(gen_id,) for gen_id in essay_gen_ids if gen_id]
+        self._db.executemany("DELETE FROM essay_score WHERE essay_gen_id = ?", ids)
+        self._db.executemany(
+            """
+            INSERT INTO essay_score
+            SELECT template_id, parent_gen_id, count(*), sum(n), avg(mean), min(low), max(high) FROM (
+              SELECT template_id, parent_gen_id, count(*) n, avg(score) mean, min(score) low, max(score) high
+              FROM generation WHERE parent_gen_id = ? AND stage = 'evaluation' AND score IS NOT NULL
+              GROUP BY template_id, llm_model_id
+            ) GROUP BY template_id
+            """,
+            ids,
+        )
+
+    # Cohorts and combinations ---------------------------------------------------------------------------------------
+    def _refresh_cohorts(self) -> bool:
+        stamps = {cohort_id: _find_stamp(self._paths, cohort_id) for cohort_id in iter_cohort_ids(self._paths)}
+        known = dict(self._db.execute("SELECT cohort_id, stamp_ns FROM cohort"))
+        stale = [cohort_id for cohort_id, stamp in stamps.items() if known.get(cohort_id) != stamp]
+        gone = known.keys() - stamps.keys()
+        for cohort_id in [*gone, *stale]:
+            with self._db:
+                for table in ("cohort", "member", "progress"):
+                    self._db.execute(f"DELETE FROM {table} WHERE cohort_id = ?", (cohort_id,))
+                if cohort_id in stamps:
+                    self._add_cohort(cohort_id, stamps[cohort_id])
+                self._bump()
+        return bool(stale or gone)
+
+    def _add_cohort(self, cohort_id: str, stamp_ns: int) -> None:
+        try:
+            cohort = read_cohort(self._paths, cohort_id)
+        except DayDreamingError as error:
+            self._db.execute("INSERT INTO cohort VALUES (?, ?, '', '', ?)", (cohort_id, stamp_ns, str(error)))
+            return
+        built_at = str(cohort.manifest.get("created_at", ""))
+        mode = next((member.mode for member in cohort.members if member.mode), "")
+        self._db.execute("INSERT INTO cohort VALUES (?, ?, ?, ?, NULL)", (cohort_id, stamp_ns, built_at, mode))
+        self._db.executemany(
+            f"INSERT OR REPLACE INTO member VALUES ({_marks(8)})",
+            (
+                (
+                    cohort_id,
+                    member.gen_id,
+                    member.stage,
+                    member.parent_gen_id,
+                    member.combo_id,
+                    member.template_id,
+                    member.llm_model_id,
+                    member.replicate,
+                )
+                for member in cohort.members
+            ),
+        )
+        self._add_combinations(cohort.combinations.values())
+
+    def _refresh_combinations(self) -> bool:
+        path = self._paths.combo_registry_csv
+        stamp = path.stat().st_mtime_ns if path.is_file() else 0
+        if self._find_fact("combinations") == stamp:
+            return False
+        try:
+            combinations = read_combo_registry(self._paths).values()
+        except DayDreamingError:
+            combinations = {}.values()
+        with self._db:
+            self._add_combinations(combinations)
+            self._db.execute("INSERT OR REPLACE INTO fact VALUES ('combinations', ?)", (stamp,))
+            self._bump()
+        return True
+
+    def _add_combinations(self, combinations: Iterable[Any]) -> None:
+        self._db.executemany(
+            "INSERT OR REPLACE INTO combination VALUES (?, ?, ?, ?)",
+            (
+                (combination.combo_id, concept_id, position, combination.description_level)
+                for combination in combinations
+                for position, concept_id in enumerate(combination.concept_ids)
+            ),
+        )
+
+    def _count_progress(self) -> None:
+        with self._db:
+            self._db.execute("DELETE FROM progress")
+            self._db.execute(
+                "INSERT INTO progress SELECT m.cohort_id, m.stage, coalesce(g.status, 'missing'), count(*), "
+                "sum(g.cost_usd) FROM member m LEFT JOIN generation g USING (gen_id) GROUP BY 1, 2, 3"
+            )
+            self._bump()
+
+    def _find_fact(self, name: str) -> Any:
+        row = self._db.execute("SELECT value FROM fact WHERE name = ?", (name,)).fetchone()
+        return row[0] if row else None
+
+    def _bump(self) -> None:
+        """Changes the revision, by which readers know that what they computed is old."""
+        self._db.execute(
+            "INSERT INTO fact VALUES ('revision', 1) ON CONFLICT (name) DO UPDATE SET value = fact.value + 1"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Document:
+    """One generation as the index takes it in: its row, and the texts whose words are found."""
+
+    row: dict[str, Any]
+    response: str
+    prompt: str
+
+
+def _build_document(
+    summary: Summary,
+    metadata: GenerationMetadata,
+    raw_metadata: Mapping[str, Any],
+    parsed: str | None,
+    response: str,
+    prompt: str,
+) -> _Document:
+    row = {name: getattr(summary, name, None) for name in _COLUMNS}
+    row |= {name: getattr(metadata, name) for name in ("stage", "combo_id", "experiment_id", "replicate", "mode")}
+    row |= {
+        "lasting": int(summary.lasting),
+        "finished_at": str(raw_metadata.get("finished_at") or ""),
+        "words": None if parsed is None else len(parsed.split()),
+        "title": "" if parsed is None else find_title(parsed),
+    }
+    return _Document(row, response[:MOST_INDEXED_CHARACTERS], prompt[:MOST_INDEXED_CHARACTERS])
+
+
+def find_title(text: str) -> str:
+    """The first heading or line of a text without its marks, shortened; empty for an empty text."""
+    for line in text[:4000].splitlines():
+        if title := " ".join(line.strip(" \t#*_=-<>`").split()):
+            return title if len(title) <= _TITLE_CHARACTERS else title[: _TITLE_CHARACTERS - 1].rstrip() + "…"
+    return ""
+
+
+# Reading ------------------------------------------------------------------------------------------------------------
+def open_reader(paths: DataPaths) -> sqlite3.Connection:
+    """A connection for the thread that opens it; it can read and nothing else."""
+    with _explain(paths):
+        database = sqlite3.connect(f"{paths.search_index.absolute().as_uri()}?mode=ro", uri=True, timeout=60.0)
+        database.row_factory = sqlite3.Row
+        database.execute("PRAGMA query_only = ON")
+    return database
+
+
+def find_revision(database: sqlite3.Connection) -> int:
+    """A number that is another one after every change."""
+    row = database.execute("SELECT value FROM fact WHERE name = 'revision'").fetchone()
+    return int(row[0]) if row else 0
+
+
+def build_match(query: str, field: str = "") -> str | None:
+    """A question of people in the words of FTS5: all words, "phrases" and beginnings* must be there.
+
+    Args:
+        query: what somebody typed; every sign that is neither a word nor a quote is only a separator.
+        field: `response` or `prompt` searches only there.
+
+    Returns:
+        None when there is no word in it.
+    """
+    terms: list[str] = []
+    for phrase, word, star in re.findall(r'"([^"]*)"|([^\s"*]+)(\*?)', query):
+        words = re.findall(r"\w+", phrase or word)
+        if words:
+            terms.append('"' + " ".join(words) + '"' + (" *" if star else ""))
+    if not terms:
+        return None
+    question = " AND ".join(terms[:20])
+    return f"{{{field}}} : ({question})" if field in {"response", "prompt"} else question
+
+
+def _scan(paths: DataPaths, stage: Stage) -> Iterator[tuple[str, int]]:
+    try:
+        with os.scandir(paths.stage(stage)) as entries:
+            for entry in entries:
+                if entry.name[0] != "." and entry.is_dir():
+                    yield entry.name, entry.stat().st_mtime_ns
+    except FileNotFoundError:
+        return
+
+
+def _find_stamp(paths: DataPaths, cohort_id: str) -> int:
+    places = (paths.manifest(cohort_id), paths.membership(cohort_id))
+    return max((path.stat().st_mtime_ns for path in places if path.is_file()), default=0)
+
+
+def _marks(count: int) -> str:
+    return ", ".join("?" * count)
+
+
+def _open_writer(paths: DataPaths) -> sqlite3.Connection:
+    database = sqlite3.connect(paths.search_index, timeout=60.0, check_same_thread=False)
+    try:
+        version = database.execute("PRAGMA user_version").fetchone()[0]
+        database.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;")  # a cache: the files are the truth
+        if version == _VERSION:
+            return database
+        if version == 0 and not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
+            return database
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError):
+            raise
+    # Damaged, or made by another version: it is made anew.
+    database.close()
+    for suffix in ("", "-wal", "-shm"):
+        paths.search_index.with_name(paths.search_index.name + suffix).unlink(missing_ok=True)
+    return _open_writer(paths)
+
+
+@contextmanager
+def _explain(paths: DataPaths) -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise StoreError(
+            f"{paths.search_index} cannot be used: {error}.",
+            fix=f"Delete it (it is made anew from the files): rm {paths.search_index}*",
+        ) from error
