@@ -17,7 +17,7 @@ from daydreaming_dagster.domain.membership import (
 )
 from daydreaming_dagster.domain.stages import Stage
 
-names = st.lists(st.from_regex(r"[a-z][a-z0-9-]{0,8}", fullmatch=True), min_size=1, max_size=3, unique=True).map(tuple)
+names = st.lists(st.from_regex(r"[a-z][a-z0-9-]{0,8}", fullmatch=True), min_size=1, max_size=2, unique=True).map(tuple)
 axes_of_any_size = st.builds(
     Axes,
     draft_templates=names,
@@ -25,7 +25,7 @@ axes_of_any_size = st.builds(
     evaluation_templates=names,
     generation_models=names,
     evaluation_models=names,
-    replicates=st.fixed_dictionaries({stage: st.integers(1, 3) for stage in Stage}),
+    replicates=st.fixed_dictionaries({stage: st.integers(1, 2) for stage in Stage}),
 )
 
 
