@@ -1,13 +1,18 @@
 """Wiring only: settings → resources → assets, checks, jobs, sensors."""
 
-from dagster import Definitions, in_process_executor, multiprocess_executor
+from collections.abc import Sequence
+from typing import Any
+
+from dagster import AssetsDefinition, Definitions, SourceAsset, in_process_executor, multiprocess_executor
 
 from daydreaming_dagster.assets import (
+    cross_experiment,
     group_cohorts,
     group_draft,
     group_essay,
     group_evaluation,
     raw_data,
+    results_analysis,
     results_processing,
     results_summary,
 )
@@ -16,7 +21,7 @@ from daydreaming_dagster.resources.cohort_id_io import CohortIdIOManager
 from daydreaming_dagster.resources.workspace import ExperimentConfigResource, WorkspaceResource
 from daydreaming_dagster.settings import Settings
 
-ASSETS = [
+ASSETS: Sequence[AssetsDefinition | SourceAsset] = [
     *raw_data.RAW_INPUTS,
     group_cohorts.selected_combo_mappings,
     group_cohorts.content_combinations,
@@ -34,11 +39,31 @@ ASSETS = [
     group_evaluation.evaluation_parsed,
     results_processing.parsed_scores,
     results_summary.generation_scores_pivot,
+    results_summary.final_results,
+    results_summary.perfect_score_paths,
+    results_summary.evaluation_model_template_pivot,
+    results_summary.evaluator_agreement_analysis,
+    results_summary.comprehensive_variance_analysis,
+    results_analysis.ratings_long,
+    results_analysis.rating_health,
+    results_analysis.agreement,
+    results_analysis.variance_components,
+    results_analysis.d_study,
+    results_analysis.ranking,
+    results_analysis.judge_card,
+    results_analysis.concept_effects,
+    results_analysis.diversity,
+    results_analysis.rarefaction,
+    results_analysis.budget,
+    cross_experiment.aggregated_scores,
+    cross_experiment.filtered_evaluation_results,
+    cross_experiment.template_version_comparison_pivot,
+    cross_experiment.evaluation_scores_by_template_model,
 ]
 
 
-def build_resources(experiment_config: ExperimentConfigResource) -> dict[str, object]:
-    """The resources of every run, over these settings."""
+def build_resources(experiment_config: Any) -> dict[str, object]:
+    """The resources of every run, over an `ExperimentConfigResource` or one that run config completes."""
     workspace = WorkspaceResource(experiment_config=experiment_config)
     return {
         "experiment_config": experiment_config,

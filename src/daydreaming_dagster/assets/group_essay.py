@@ -1,9 +1,9 @@
 """Essays: the model of a draft composes an essay from it. One partition per essay, by gen_id."""
 
-from dagster import AssetDep, AssetExecutionContext, BackfillPolicy, MaterializeResult, asset
+from dagster import AssetExecutionContext, BackfillPolicy, MaterializeResult, asset
 
 from daydreaming_dagster.assets.generation_step import materialize_step
-from daydreaming_dagster.assets.partitions import ESSAYS, FROM_ITS_PARENT
+from daydreaming_dagster.assets.partitions import AFTER_DRAFTS, ESSAYS
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.steps import materialize_parsed, materialize_prompts, materialize_raw
 from daydreaming_dagster.resources.workspace import WorkspaceResource
@@ -14,7 +14,7 @@ from daydreaming_dagster.resources.workspace import WorkspaceResource
     kinds={"text"},
     partitions_def=ESSAYS,
     backfill_policy=BackfillPolicy.single_run(),
-    deps=[AssetDep("draft_parsed", partition_mapping=FROM_ITS_PARENT), "cohort_membership", "essay_templates"],
+    deps=[AFTER_DRAFTS, "cohort_membership", "essay_templates"],
 )
 def essay_prompt(context: AssetExecutionContext, workspace: WorkspaceResource) -> MaterializeResult[None]:
     """The essay template, filled with the parent draft's parsed text. Always rendered anew, from today's template."""

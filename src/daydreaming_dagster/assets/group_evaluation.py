@@ -1,9 +1,9 @@
 """Evaluations: judge models read an essay with a rubric and score it. One partition per evaluation, by gen_id."""
 
-from dagster import AssetDep, AssetExecutionContext, BackfillPolicy, MaterializeResult, asset
+from dagster import AssetExecutionContext, BackfillPolicy, MaterializeResult, asset
 
 from daydreaming_dagster.assets.generation_step import materialize_step
-from daydreaming_dagster.assets.partitions import EVALUATIONS, FROM_ITS_PARENT
+from daydreaming_dagster.assets.partitions import AFTER_ESSAYS, EVALUATIONS
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.steps import materialize_parsed, materialize_prompts, materialize_raw
 from daydreaming_dagster.resources.workspace import WorkspaceResource
@@ -14,7 +14,7 @@ from daydreaming_dagster.resources.workspace import WorkspaceResource
     kinds={"text"},
     partitions_def=EVALUATIONS,
     backfill_policy=BackfillPolicy.single_run(),
-    deps=[AssetDep("essay_parsed", partition_mapping=FROM_ITS_PARENT), "cohort_membership", "evaluation_templates"],
+    deps=[AFTER_ESSAYS, "cohort_membership", "evaluation_templates"],
 )
 def evaluation_prompt(context: AssetExecutionContext, workspace: WorkspaceResource) -> MaterializeResult[None]:
     """The rubric, filled with the parent essay's parsed text. Always rendered anew, from today's template."""

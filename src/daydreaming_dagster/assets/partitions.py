@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from dagster import DagsterInstance, DynamicPartitionsDefinition, SpecificPartitionsPartitionMapping
+from dagster import AssetDep, DagsterInstance, DynamicPartitionsDefinition, SpecificPartitionsPartitionMapping
 
 from daydreaming_dagster.domain.membership import Cohort
 from daydreaming_dagster.domain.stages import Stage
@@ -27,6 +27,16 @@ PARTITIONS: Mapping[Stage, DynamicPartitionsDefinition] = {
 FROM_ITS_PARENT = SpecificPartitionsPartitionMapping([])
 """Between two stages. Which parent a generation has stands in the membership; Dagster is told of the edge, but not of
 100,000 times 100,000 possible pairs of keys."""
+
+
+AFTER_DRAFTS = AssetDep("draft_parsed", partition_mapping=FROM_ITS_PARENT)
+"""What reads parsed drafts comes after them."""
+
+AFTER_ESSAYS = AssetDep("essay_parsed", partition_mapping=FROM_ITS_PARENT)
+"""What reads parsed essays comes after them."""
+
+AFTER_EVALUATIONS = AssetDep("evaluation_parsed", partition_mapping=FROM_ITS_PARENT)
+"""What reads parsed evaluations comes after them."""
 
 
 def synchronize_partitions(instance: DagsterInstance, paths: DataPaths, cohort: Cohort) -> dict[str, int]:

@@ -26,7 +26,7 @@ COHORT_ASSETS = (
     "cohort_membership",
     "register_cohort_partitions",
 )
-RESULT_GROUPS = ("results_processing", "results_summary")
+RESULT_GROUPS = ("results_processing", "results_summary", "results_analysis")
 _SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """Dagster's own log lines go to its event log and not between ours."""
 EXIT_OK, EXIT_ERROR, EXIT_INCOMPLETE, EXIT_INTERRUPTED = 0, 1, 3, 130
