@@ -70,7 +70,7 @@ _SAME_CHARACTERS = {
     **dict.fromkeys("∶﹕", ":"),
     **dict.fromkeys("⁄∕", "/"),
     **dict.fromkeys("，、،", ", "),
-    **dict.fromkeys("。．", ". "),
+    "。": ". ",
     **dict.fromkeys("│┃｜║", "|"),
     "٫": ".",
     "٪": "%",
@@ -158,7 +158,7 @@ def _mask_fences(lines: list[str]) -> list[str]:
     masked = list(lines)
     for start, end in zip(fences[::2], [*fences[1::2], len(lines)], strict=False):
         inside = [line for line in lines[start + 1 : end] if line.strip()]
-        if not all(_DATA_LINE.match(line) or _JSON_LINE.match(line) for line in inside):
+        if len(inside) > 1 and not all(_DATA_LINE.match(line) or _JSON_LINE.match(line) for line in inside):
             masked[start + 1 : end] = [QUOTED] * (end - start - 1)
     return masked
 
@@ -225,7 +225,7 @@ _ESCAPED = re.compile(r"\\(?=[*_#`|>~.:/-])")
 _EMPHASIS = re.compile(r"`+|(?<!\d)\*+|\*+(?!\d)")
 _HEADING = re.compile(r"\s{0,3}#{1,6}\s|\s*(?:\*\*|__)[^*\n]{1,80}(?:\*\*|__)\s*:?\s*$")
 _NUMBERED = re.compile(r"\s*(?:\(?\d{1,2}[.)]|\(?[a-z]\)|step\s\d{1,2}[.:)])\s+(?=\D)", re.IGNORECASE)
-_BULLET = re.compile(r"(?:[-*+•·▪◦‣–]\s+|#{1,6}\s+|[^\w\s(|,;:.!?+/%=“<>~\"'\[{`*$\\–-]+\s*)+")
+_BULLET = re.compile(r"(?:[-*+•·▪◦‣–]\s+|#{1,6}\s+|[^\w\s(|,;:.!?+/%=“<>~\"'\[{`*$\\–-]+\s*){1,20}")
 _BRACES = str.maketrans({"[": "(", "]": ")", "{": " ", "}": " ", "_": " ", "\t": " "})
 _LABEL_IN_BRACKETS = re.compile(r"^\s*\(\s*([^\W\d_][^\W\d_ ]{2,12}(?: [^\W\d_]{2,12})?)\s*\)\s*(?=[\d:])")
 
@@ -268,7 +268,7 @@ def _strip_markup(raw: str) -> tuple[str, bool]:
     return _LABEL_IN_BRACKETS.sub(r"\1 ", text), is_numbered
 
 
-_TABLE_RULE = re.compile(r":?-{1,}:?(?:\s*\|\s*:?-{1,}:?)+$")
+_TABLE_RULE = re.compile(r":?-{1,80}:?(?:\s{0,9}\|\s{0,9}:?-{1,80}:?){1,40}$")
 _SCORE_COLUMN = re.compile(
     r"(?:score|rating|points|grade|value|punkte|note|awarded|earned|评分|得分|スコア|点数)s?(?![^\W_])", re.IGNORECASE
 )

@@ -118,7 +118,8 @@ _NOT_THE_SCORE = _word_set(
     """
     range ranges scale maximum max min minimum highest lowest possible perfect passing expected reference
     baseline previous prior earlier initial preliminary draft tentative provisional human reviewer reviewers
-    reader readers confidence certainty example sample target threshold ideal guide guideline guidelines key
+    reader readers confidence certainty predicted claimed desired self peer
+    student example sample target threshold ideal guide guideline guidelines key
     criteria criterion rubric justification explanation rationale reason reasons reasoning breakdown comparison
     typical other others their his her author author's if potential theoretical available words word count cost
     penalty bonus deduction weight weights best worst level difference gap change z t p f1 credit test exam last
@@ -131,12 +132,14 @@ _SECTIONS = _word_set(
     reasoning strengths strength weaknesses weakness explanation justification analysis comment comments
     feedback rationale improvements improvement suggestions notes note recommendation recommendations discussion
     critique evaluation review pros cons why how improve areas thoughts observations details detailed step
-    scoring breakdown main key general points reasons reason conclusion verdict s
+    scoring breakdown main key general points reasons reason conclusion verdict s correction edit update
     """
 )
+_FILLERS = _word_set("a an solid strong firm clear weak fair good respectable generous")
 _SUMS = _word_set("average mean sum")
 _VERDICTS = _word_set("verdict conclusion judgement judgment assessment evaluation score rating result decision")
 _KNOWN = _NEUTRAL | _FINAL | _TOTAL | _REVISED
+_FREE = _KNOWN | _FILLERS | _SECTIONS
 # Beside a word such as `overall` these name the whole; alone they may name a criterion.
 _OF_THE_WHOLE = _word_set("quality impression performance merit value rank")
 _VERSIONS = _word_set("essay text draft version piece response")
@@ -145,6 +148,10 @@ _UNDIVIDED_QUALIFIER = re.compile(
     "|我的|本文|该文|文章|此文|该|的|この|エッセイ|論文|作文|에세이|의|评估|評估"
 )
 _ARTICLE = re.compile(r"^\s*a\s|\s(?:is|it|this|text|as)\sa\b", re.IGNORECASE)
+_RELATIVE = re.compile(
+    r"\b(?:that\s)?(?:i|we)(?:['’]d|\swould|\swill)?\s(?:assign|give|award|propose|arrive at|settle on)\b",
+    re.IGNORECASE,
+)
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W\d_]+)?")
 
 
@@ -157,7 +164,7 @@ def rank_label(before: str, label: str, after: str, bracket: str) -> Rank | None
         after: the words between the label and the separator.
         bracket: what stands in brackets behind the label, scales excepted.
     """
-    words = _words(f"{_ARTICLE.sub('', before)} {after}")
+    words = _words(f"{_ARTICLE.sub('', before)} {_RELATIVE.sub('', after)}")
     about = _words(bracket)
     if not about & (_FINAL | _TOTAL):  # `(average of the criteria)` only says how the score was made
         words |= about
@@ -189,10 +196,12 @@ def is_final(text: str) -> bool:
 
 def is_whole(text: str) -> bool:
     """Whether a heading is about the whole text rather than about one criterion."""
-    words = _words(text)
-    if words & (_FINAL | _TOTAL):
-        return True
-    return all(word in _NEUTRAL or word in _SECTIONS or _LABEL.fullmatch(word) for word in words)
+    return bool(_words(text) & (_FINAL | _TOTAL)) or names_nothing(text)
+
+
+def names_nothing(text: str) -> bool:
+    """Whether a phrase has only words that go with any score, and names no part, quality or other text."""
+    return all(word in _FREE or _LABEL.fullmatch(word) for word in _words(text))
 
 
 def _words(text: str) -> set[str]:

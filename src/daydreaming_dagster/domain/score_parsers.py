@@ -21,6 +21,7 @@ from daydreaming_dagster.domain.score_statements import (
 )
 from daydreaming_dagster.domain.score_tails import takes_back
 from daydreaming_dagster.domain.scores import Scale, ScoreRefusal, ScoreRefused, format_score, require_on_scale
+from daydreaming_dagster.domain.thinking import strip_thinking
 
 __all__ = [
     "SCORE_PARSERS",
@@ -34,6 +35,7 @@ __all__ = [
 
 _LAST_LINES = 3
 _SHOWN_CHARS = 160
+_LONGEST_CHARS = 1_000_000
 
 
 def parse_score(parser_name: str, text: str, scale: Scale) -> float:
@@ -111,12 +113,12 @@ def _last_lines(text: str) -> str:
 
 
 def _parse_in_last_line(text: str, scale: Scale) -> float:
-    lines = read_plain_lines(text)
+    lines = _require_lines(text)
     return _read(text, lines, scale, first_line=len(lines) - _LAST_LINES, last_wins=True)
 
 
 def _parse_labelled_score(text: str, scale: Scale) -> float:
-    return _read(text, read_plain_lines(text), scale, first_line=0, last_wins=False)
+    return _read(text, _require_lines(text), scale, first_line=0, last_wins=False)
 
 
 SCORE_PARSERS: Mapping[str, Callable[[str, Scale], float]] = {
@@ -125,6 +127,12 @@ SCORE_PARSERS: Mapping[str, Callable[[str, Scale], float]] = {
     "json_score": read_json_score,
 }
 """Parser by the name that stands in the `parser` column."""
+
+
+def _require_lines(text: str) -> list[PlainLine]:
+    if len(text) > _LONGEST_CHARS and (length := len(strip_thinking(text))) > _LONGEST_CHARS:
+        raise ScoreRefused(ScoreRefusal.TOO_LONG, f"the response has {length:,} characters")
+    return read_plain_lines(text)
 
 
 def _read(text: str, lines: Sequence[PlainLine], scale: Scale, *, first_line: int, last_wins: bool) -> float:
@@ -142,8 +150,8 @@ def _read(text: str, lines: Sequence[PlainLine], scale: Scale, *, first_line: in
     if chosen is None:
         raise _explain_nothing(text, lines, everywhere)
     if chosen.value is None:
-        assert chosen.refusal is not None
-        raise chosen.refusal
+        raise chosen.refusal or ScoreRefused(ScoreRefusal.NO_NUMBER, chosen.label)
+    _require_not_contradicted(chosen, everywhere)
     _require_not_taken_back(chosen, lines)
     return chosen.value
 
@@ -245,6 +253,17 @@ def _choose_fraction(lines: Sequence[PlainLine], first_line: int, scale: Scale) 
     return found[-1] if found else None
 
 
+def _require_not_contradicted(chosen: Statement, everywhere: Sequence[Statement]) -> None:
+    """What is not labelled as a score must not differ from what is, wherever that stands."""
+    if chosen.rank is not None and chosen.rank > Rank.WEAK:
+        return
+    for other in everywhere:
+        if other.rank not in (None, Rank.SUM, Rank.NAMED) and other.value != chosen.value:
+            raise ScoreRefused(
+                ScoreRefusal.TWO_SCORES, f"'{_shown(other)}' and '{_shown(chosen)}' both claim to be the score"
+            )
+
+
 def _require_not_taken_back(chosen: Statement, lines: Sequence[PlainLine]) -> None:
     for line in lines[chosen.line + 1 :]:
         if takes_back(line.text):
@@ -260,6 +279,8 @@ def _explain_nothing(text: str, lines: Sequence[PlainLine], everywhere: Sequence
             ScoreRefusal.NOT_IN_LAST_LINES,
             f"'{lines[line].text[:60]}' stands before the last {_LAST_LINES} lines; the parser labelled_score reads it",
         )
+    if next(find_labels(text), None) is None:
+        return ScoreRefused(ScoreRefusal.NO_SCORE, "there is no labelled score")
     unquoted, quoted, thought = (
         _count_mentions(spoken)
         for spoken in (

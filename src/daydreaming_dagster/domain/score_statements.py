@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from daydreaming_dagster.domain.response_text import QUOTED, PlainLine
-from daydreaming_dagster.domain.score_labels import Rank, find_labels, is_whole, rank_label
-from daydreaming_dagster.domain.score_numbers import require_same_top, restated_tops
+from daydreaming_dagster.domain.score_labels import Rank, find_labels, names_nothing, rank_label
+from daydreaming_dagster.domain.score_numbers import TOP, refuse_other_top, require_same_top, restated_tops, to_float
 from daydreaming_dagster.domain.score_values import Reading, read_value
 from daydreaming_dagster.domain.scores import Scale, ScoreRefusal, ScoreRefused
 
@@ -93,10 +93,8 @@ def read_bare_fraction(line: PlainLine, index: int, scale: Scale) -> Statement |
     start = re.search(r"\d", line.text[:_LONGEST_NON_NUMBER])
     if start is None or (index > 0 and len(line.text) > _LONGEST_NON_NUMBER):
         return None
-    lead = re.sub(
-        r"\b(?:an?|solid|strong|firm|clear|weak|fair|good)\b", "", line.text[: start.start()], flags=re.IGNORECASE
-    )
-    if not is_whole(lead) and not lead.rstrip().endswith((".", "!")):
+    lead = line.text[: start.start()]
+    if not names_nothing(lead) and not lead.rstrip().endswith((".", "!")):
         return None
     text = line.text[start.start() :]
     try:
@@ -122,12 +120,13 @@ _COPULA = re.compile(
     r"\s(?:is|would be|will be|comes to|stands at|ist|est|es)\s+(?=\D{0,12}\d)"
 )
 _PHRASE_START = re.compile(rf"[.!?;,|()“”:=→{QUOTED}]")
+_LETTERED = re.compile(r"(?<![^\W_])[^\W\d_]\s*$")  # `Judge A`, `Essay B`
 _CONNECTIVE = re.compile(
     r"(?:^|[.!?;–]\s)\s*(?:therefore|thus|hence|so|overall|finally|accordingly|consequently|all in all|all told"
     r"|as a result|all things considered|on balance|in (?:conclusion|summary|short|total|sum|the end)"
     r"|to (?:conclude|sum up|summari[sz]e)"
     r"|(?:taking|given|based on|considering|weighing|balancing|after|in (?:light|view) of|despite|because of|due to"
-    r"|for th(?:is|ese) reasons?|on th(?:is|at) basis)\b[^.!?;:]{0,80}"
+    r"|if (?:i|forced|pressed)|for th(?:is|ese) reasons?|on th(?:is|at) basis)\b[^.!?;:]{0,80}"
     r"|zusammenfassend|insgesamt|en conclusion|en résumé|en resumen|en conclusión|in conclusione|итак|в итоге"
     r"|таким образом|综上(?:所述)?|因此|したがって)\s*,?\s*$",
     re.IGNORECASE,
@@ -256,6 +255,8 @@ def _bracket_words(bracket: str, scale: Scale) -> str:
         ScoreRefused: the restated scale has another top.
     """
     require_same_top(bracket, scale)
+    if (top := TOP.search(bracket)) and top["top"][0].isdigit():
+        refuse_other_top(to_float(top["top"]), "", scale)
     numbers = [float(number) for number in re.findall(r"\d{1,9}(?:\.\d{1,9})?", bracket)]
     if not numbers:
         return bracket
@@ -282,7 +283,7 @@ def _phrase_before(text: str, start: int) -> str | None:
         is_item = re.search(r"[:=|–][^,]{0,20}\d[^,]{0,12}$", lead) is not None
         return phrase if is_item or _CONNECTIVE.search(lead) or QUOTED in lead else None
     if mark == ":" and (words := re.split(r"[.!?;|]", lead)[-1]) and len(words.split()) <= _LONGEST_PHRASE_WORDS:
-        return phrase if is_whole(words) else None
+        return phrase if names_nothing(words) and not _LETTERED.search(words) else None
     return None
 
 
@@ -302,7 +303,7 @@ _QUOTING = re.compile(
 )
 _EXAMPLE = re.compile(r"\b(?:examples?|formats?|template|e\.g\.|for instance|such as|instructions?)\b", re.IGNORECASE)
 _JUDGING = re.compile(
-    r"\b(?:my|i|scor\w{1,4}|rat(?:e|ed|ing)|grade|evaluation|assessment|verdict|give|final|overall|judge?ment|conclusion)\b",
+    r"\b(?:my|i|scor\w{1,4}|rat(?:e|ed|ing)|grade|evaluation|assessment|verdict|give|judge?ment|conclusion)\b",
     re.IGNORECASE,
 )
 
@@ -333,12 +334,13 @@ def _read_topic(line: PlainLine, current: str) -> str:
 # --- in a sentence -------------------------------------------------------------------------------------------------
 
 _GIVING = re.compile(
-    r"\b(?:(?:i|we)(?:\s?['’](?:d|ll|ve))?(?:\s(?:would|will|have))?\s(?:(?:therefore|thus|hence|only)\s)?"
-    r"(?:(?:am\s)?(?:giving|assigning|awarding|rating|scoring)|give|gave|given|assign(?:ed)?|award(?:ed)?|rated?|scored?"
-    r"|graded?|grant(?:ed)?|say"
+    r"\b(?:(?P<english>(?:i|we)(?:\s?['’](?:d|ll|ve|m))?(?:\s(?:would|will|have))?\s(?:(?:therefore|thus|hence|only)\s)?"
+    r"(?:(?P<going>(?:am\s)?going with)"
+    r"|(?:am\s)?(?:giving|assigning|awarding|rating|scoring)|give|gave|given|assign(?:ed)?|award(?:ed)?|rated?|scored?"
+    r"|graded?|grant(?:ed)?|say|call"
     r"|(?P<ends>settle on|go with|land on|arrive at|end up at|(?:put|place) (?:it|this|the essay) at))"
     r"|(?:essay|it|this|this one|text|piece|response|submission|proposal|work)\s(?:(?:therefore|thus)\s)?"
-    r"(?:receives|earns|gets|scores|merits|deserves|rates)"
+    r"(?:receives|earns|gets|scores|merits|deserves|rates))"
     r"|(?:ich (?:gebe|vergebe|bewerte)|(?:gebe|vergebe|bewerte) ich)|je (?:lui |vous |l['’])?(?:donne|mets|note"
     r"|attribue)"
     r"|j['’]attribue|(?:le )?(?:doy|otorgo|asigno)|dou|atribuo|assegno|(?:ставлю|оцениваю))\b"
@@ -375,7 +377,9 @@ _FITTING = re.compile(
 def _sentences_on(text: str, line: int, scale: Scale) -> Iterator[Statement]:
     for found in _GIVING.finditer(text):
         if not _UNSURE.search(_sentence_around(text, found.start(), found.end())):
-            named = _NAMED_OBJECT.search(found["object"] or "") or found["ends"] or found["points"]
+            if found["english"] and not _is_about_text(found["object"]):
+                continue
+            named = _NAMED_OBJECT.search(found["object"] or "") or found["ends"] or found["going"] or found["points"]
             yield from _sentence(text, found.end(), line, scale, needs_top=named is None)
     for found in _FINAL_SCORE_OF.finditer(text):
         if not _UNSURE.search(_sentence_around(text, found.start(), found.end())):
@@ -390,6 +394,17 @@ def _sentences_on(text: str, line: int, scale: Scale) -> Iterator[Statement]:
             continue
         if (rank_label(before, label[0], copula["words"], "") or 0) >= Rank.TOTAL:
             yield from _sentence(text, copula.end(), line, scale, needs_top=False)
+
+
+_TEXT_NOUN = re.compile(
+    r"\b(?:essay|it|this|that|text|piece|response|submission|proposal|work|draft|idea)\b", re.IGNORECASE
+)
+_PART_OF = re.compile(r"\b(?:of|in|for)\s(?:this|the|your|its|that)\b|'s\s", re.IGNORECASE)
+
+
+def _is_about_text(given_to: str) -> bool:
+    """Whether what gets the number is the whole text and not a part or a quality of it."""
+    return names_nothing(given_to) or bool(_TEXT_NOUN.search(given_to) and not _PART_OF.search(given_to))
 
 
 def _sentence(text: str, start: int, line: int, scale: Scale, *, needs_top: bool) -> Iterator[Statement]:

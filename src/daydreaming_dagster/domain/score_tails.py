@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from daydreaming_dagster.domain.score_numbers import (
@@ -53,7 +54,7 @@ _TAKEN_BACK = re.compile(
     r"\b(?:(?:make (?:it|that)|i mean|scratch that|correction|on second thought|actually|wait)\b[^.!?\n]{0,60}?"
     r"|(?:revis|chang|correct|lower|rais|adjust|bump|reduc|upgrad|downgrad|increas|decreas)[a-z]{1,4}\b[^.!?\n]{0,30}?"
     r"\b(?:to|at)\s+(?:an?\s+)?)"
-    rf"(?<![\d.,]){NUMBER}(?:\s*/\s*\d{{1,4}})?\s*$",
+    rf"(?<![\d.,]){NUMBER}(?:\s*/\s*\d{{1,4}})?\s*(?:$|(?:is|seems|feels|would be|it is)\b)",
     re.IGNORECASE,
 )
 _CONDITION = re.compile(r"\b(?:if|once|unless|could|were|when|with (?:an?|better|more))\b", re.IGNORECASE)
@@ -136,6 +137,10 @@ def _skip_brackets(tail: str, value: float, scale: Scale) -> str:
 
 def _require_harmless_bracket(inside: str, value: float, scale: Scale) -> None:
     """Refuses a bracket behind the number that holds another number which may be the score."""
+    if re.fullmatch(r"\d[\d.\s+]{1,80}", inside) and "+" in inside:
+        parts = [part.strip() for part in inside.split("+")]
+        if all(re.fullmatch(NUMBER, part) for part in parts) and math.isclose(sum(map(to_float, parts)), value):
+            return  # the sum it was made from
     if restated_tops(f"({inside})"):
         return  # `refuse_other_top` has already looked at it
     if begins := re.match(rf"=?\s*[~≈]?\s*(?P<n>{NUMBER})(?P<more>.{{0,20}})", inside):

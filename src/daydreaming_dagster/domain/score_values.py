@@ -87,7 +87,7 @@ _PARTS = {"½": 0.5, "¼": 0.25, "¾": 0.75}
 _NUMBER_WORD = re.compile(rf"(?:{'|'.join(NUMBER_WORDS)})(?![\w-])", re.IGNORECASE)
 
 _OPENING = re.compile(
-    r"(?:[\s(]|[\u2600-\u27bf\u2b50\U0001f300-\U0001faff]|boxed:"
+    r"(?:[\s(]|[\u2600-\u27bf\u2b50\U0001f300-\U0001faff]{1,40}|boxed:"
     r"|(?:is|a|an|the|of|solid|strong|firm|clear|weak|generous|respectable|ein|eine|un|une|una|um|uma)\s"
     r"|[a-f][+–-]?\s{0,2}(?=\(\s{0,2}\d)|(?:(?:very|quite|above|below)\s{1,3})?"
     r"(?:excellent|outstanding|exceptional|superb|great|very good|good|fair|moderate|average|adequate|satisfactory"

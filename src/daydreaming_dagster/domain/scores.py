@@ -44,6 +44,8 @@ class ScoreRefusal(StrEnum):
     """A number that runs on into words (`7 ideas`)."""
     TOO_MANY = "too_many"
     """More score labels than any judgement has."""
+    TOO_LONG = "too_long"
+    """More text than any judgement has: the model ran away."""
     NOT_FINITE = "not_finite"
     """NaN or infinity."""
     INVALID_JSON = "invalid_json"
