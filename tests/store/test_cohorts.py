@@ -136,6 +136,13 @@ def test_a_draft_template_that_cannot_show_these_concepts_is_told_before_anythin
     assert root.plan(k_max=3).members
 
 
+def test_a_template_that_shows_nothing_of_what_it_is_about_is_told(root: DataRoot) -> None:
+    root.write(root.paths.template(Stage.EVALUATION, "novelty"), "How novel is it, from 0 to 9?")
+    assert root.plan().notes == [
+        "The evaluation template 'novelty' never shows response: all its prompts are the same."
+    ]
+
+
 def test_a_generation_that_lies_where_another_belongs_is_refused(root: DataRoot) -> None:
     draft = root.plan().members[0]
     metadata = GenerationMetadata.of_member(draft._replace(template_id="Notes"))
@@ -178,6 +185,12 @@ def test_a_named_cohort_with_a_computed_id_is_kept_when_the_inputs_have_moved_on
         f"'{first.cohort_id}' is kept as it was built, for it was named; the input files now ask for "
         f"'{other.cohort_id}'. Unset DD_COHORT (and the run config's override) to build that one."
     ]
+
+
+def test_a_name_in_the_form_of_a_computed_id_is_built_with_a_warning(root: DataRoot) -> None:
+    plan = root.build("cohort-0123456789ab")
+    assert plan.notes[0].startswith("'cohort-0123456789ab' looks like a computed id, but the input files ask for '")
+    assert root.plan("cohort-0123456789ab").unchanged
 
 
 @pytest.mark.parametrize("name", ["../elsewhere", "a/b", ".hidden", "two words", "-x"])

@@ -91,6 +91,7 @@ def test_a_table_edited_by_hand_is_used_until_it_is_deleted(root: DataRoot) -> N
     edit(root, read_rows(root.paths.selected_combos_csv)[:2])
     edited = root.paths.selected_combos_csv.read_bytes()
     root.write_concepts(["economic-moat", "flywheel"], inactive=["mind-wandering"])
+    assert update(root, k_max=9).curated
     selected = update(root, k_max=1)
     assert [combination.concept_ids for combination in selected.combinations] == [("mind-wandering", "economic-moat")]
     assert selected.curated

@@ -138,7 +138,7 @@ def test_another_name_for_the_same_selection_makes_further_replicates(root: Data
 
 def test_a_name_that_is_kept_for_everything_still_gets_new_replicates(root: DataRoot) -> None:
     root.generate(root.build("mine").members)
-    root.select_essays(read_cohort(root.paths, "mine").of_stage(Stage.ESSAY)[0].gen_id)
+    root.select_essays(of_stage(read_cohort(root.paths, "mine").members, Stage.ESSAY)[0].gen_id)
     first = root.build("mine")
     assert replicates_of(first, Stage.DRAFT) == [2]
     root.generate(first.members)
@@ -224,6 +224,12 @@ def test_what_is_only_reused_needs_none_of_the_inputs_it_was_made_with(root: Dat
     plan = root.build()
     assert len(plan.members) == 4
     assert plan.notes[-1].startswith("1 combinations are in no table, so their drafts cannot be made again: combo_v1_")
+
+
+def test_settings_that_make_no_combination_do_not_hinder_a_selection(root: DataRoot, base: CohortPlan) -> None:
+    root.select_essays("# mode: reuse-essays", first_essay(base).gen_id)
+    root.paths.combo_registry_csv.unlink()
+    assert len(root.plan(k_max=9).members) == 4
 
 
 def test_a_selection_needs_active_judges(root: DataRoot, base: CohortPlan) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -95,10 +95,6 @@ class Cohort:
         """Members by id."""
         return {member.gen_id: member for member in self.members}
 
-    def of_stage(self, stage: Stage) -> list[Member]:
-        """Members of one stage, in order."""
-        return [member for member in self.members if member.stage is stage]
-
     def require_member(self, stage: Stage, gen_id: str) -> Member:
         """The member with this id.
 
@@ -125,14 +121,6 @@ class Cohort:
         if parent is None or parent.stage is not member.stage.parent:
             raise build_parent_error(member)
         return parent
-
-    def iter_lineage(self, gen_id: str) -> Iterator[Member]:
-        """The member's ancestors from the draft down, and the member itself; empty for an unknown id."""
-        member = self.by_gen_id.get(gen_id)
-        if member is not None:
-            if member.parent_gen_id:
-                yield from self.iter_lineage(member.parent_gen_id)
-            yield member
 
 
 def build_cartesian_members(cohort_id: str, combo_ids: Iterable[str], axes: Axes) -> list[Member]:

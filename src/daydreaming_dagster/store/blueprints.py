@@ -271,8 +271,11 @@ class _Curator:
 
     def _find_combinations(self, combo_ids: set[str]) -> dict[str, Combination]:
         known = read_combo_registry(self.paths)
-        if combo_ids - known.keys() and self.config.k_max <= len(self.catalogue.active_concepts()):
-            selected = read_selected_combinations(self.paths, self.catalogue, self.config).combinations
+        if combo_ids - known.keys():
+            try:
+                selected = read_selected_combinations(self.paths, self.catalogue, self.config).combinations
+            except ConfigurationError:
+                selected = ()  # what stays unknown is told, where it matters
             known = {combination.combo_id: combination for combination in selected} | known
         return {combo_id: known[combo_id] for combo_id in sorted(combo_ids & known.keys())}
 

@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,7 +33,12 @@ from daydreaming_dagster.domain.membership import (
     require_distinct_ids,
     require_valid_parents,
 )
-from daydreaming_dagster.domain.prompts import build_concept_texts, render_draft_prompt
+from daydreaming_dagster.domain.prompts import (
+    TEMPLATE_VARIABLES,
+    build_concept_texts,
+    find_used_variables,
+    render_draft_prompt,
+)
 from daydreaming_dagster.domain.selection import Mode
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.store import files
@@ -97,7 +102,7 @@ def plan_cohort(
     if override and stored.found and not _may_be_rebuilt(stored, cohort_id, blueprint.part):
         return _keep(paths, cohort_id, computed_id)
     same = stored.manifest.get("membership") == blueprint.part
-    notes = list(blueprint.notes)
+    notes = [*blueprint.notes, *_note_given_name(cohort_id, computed_id, stored)]
     if same and stored.intact:
         members = read_membership(paths.membership(cohort_id), cohort_id, existing)
         rows = Rows(members, _find_combinations(stored.manifest))
@@ -107,7 +112,11 @@ def plan_cohort(
             notes.append(f"The membership of '{cohort_id}' was edited, damaged or lost since; it is built again.")
     _try_draft_templates(catalogue, blueprint.part["mode"], rows)
     manifest = _build_manifest(catalogue, config, blueprint, cohort_id, rows)
-    notes.extend([*rows.notes, *_describe_since(cohort_id, stored.manifest, manifest)])
+    notes += [
+        *rows.notes,
+        *_note_blind_templates(catalogue, rows.members),
+        *_describe_since(cohort_id, stored.manifest, manifest),
+    ]
     return CohortPlan(
         cohort_id,
         # What was true when its first generations were made stays on record for as long as the rows are the same.
@@ -252,6 +261,26 @@ def _keep(paths: DataPaths, cohort_id: str, computed_id: str) -> CohortPlan:
         "Unset DD_COHORT (and the run config's override) to build that one."
     )
     return CohortPlan(cohort_id, cohort.manifest, cohort.members, cohort.combinations, unchanged=True, notes=[note])
+
+
+def _note_given_name(cohort_id: str, computed_id: str, stored: _Stored) -> list[str]:
+    if cohort_id == computed_id or stored.found or not _COMPUTED_ID.fullmatch(cohort_id):
+        return []
+    return [
+        f"'{cohort_id}' looks like a computed id, but the input files ask for '{computed_id}'; it is built as a name. "
+        "Once built it keeps its rows: choose another name, or unset DD_COHORT, if that is not meant."
+    ]
+
+
+def _note_blind_templates(catalogue: Catalogue, members: Iterable[Member]) -> list[str]:
+    used = dict.fromkeys((member.stage, member.template_id) for member in members)
+    notes = []
+    for stage, template_id in used:
+        template = catalogue.templates[stage].get(template_id)
+        if template is not None and template.source and not find_used_variables(template.source):
+            names = " or ".join(TEMPLATE_VARIABLES[stage])
+            notes.append(f"The {stage} template '{template_id}' never shows {names}: all its prompts are the same.")
+    return notes
 
 
 def _find_combinations(manifest: Mapping[str, Any]) -> dict[str, Combination]:

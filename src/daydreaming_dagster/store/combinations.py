@@ -20,7 +20,7 @@ from filelock import FileLock
 
 from daydreaming_dagster.domain.catalogue import DESCRIPTION_LEVELS, Catalogue, DescriptionLevel
 from daydreaming_dagster.domain.combinations import Combination, build_all_combinations, has_same_content
-from daydreaming_dagster.domain.errors import MembershipError, StoreError, require_no_problems
+from daydreaming_dagster.domain.errors import ConfigurationError, MembershipError, StoreError, require_no_problems
 from daydreaming_dagster.domain.experiment_config import ExperimentConfig
 from daydreaming_dagster.domain.ids import compute_combo_id
 from daydreaming_dagster.store import files
@@ -66,10 +66,8 @@ def read_selected_combinations(
         return _generate(catalogue, config)
     combinations = _build_curated(path, table, catalogue, log)
     require_no_problems(log.problems)
-    if config.k_max <= len(catalogue.active_concepts()):
-        generated = _generate(catalogue, config)
-        if _digest_combinations(generated.combinations) == _digest_combinations(combinations):
-            return generated
+    if _would_generate(combinations, catalogue, config):
+        return SelectedCombinations(combinations)
     count = f"{len(combinations)} combination{'s' if len(combinations) != 1 else ''}"
     return SelectedCombinations(
         combinations,
@@ -238,6 +236,14 @@ def _check_id(row: Row, combination: Combination) -> None:
 def _generate(catalogue: Catalogue, config: ExperimentConfig) -> SelectedCombinations:
     concepts = catalogue.active_concepts()
     return SelectedCombinations(build_all_combinations(concepts, config.description_level, config.k_max))
+
+
+def _would_generate(combinations: Sequence[Combination], catalogue: Catalogue, config: ExperimentConfig) -> bool:
+    try:
+        generated = _generate(catalogue, config).combinations
+    except ConfigurationError:
+        return False
+    return _digest_combinations(generated) == _digest_combinations(combinations)
 
 
 # What was generated last --------------------------------------------------------------------------------------------
