@@ -17,6 +17,26 @@ from daydreaming_dagster.analysis.statistics.bootstrap import BoolArray, FloatAr
 
 Names = list[str]
 
+PANEL_COLUMNS = (
+    "gen_id",
+    "essay_gen_id",
+    "combo_id",
+    "draft_template",
+    "essay_template",
+    "generator_model",
+    "judge_model",
+    "evaluation_template",
+    "construct",
+    "replicate",
+    "value",
+    "scale_min",
+    "scale_max",
+    "same_family",
+    "essay_length_words",
+    "cost_usd",
+)
+"""Columns of the ratings that the statistics read; the others stay behind, so that a million ratings fit."""
+
 
 @dataclass(frozen=True, slots=True)
 class Panel:
@@ -24,7 +44,7 @@ class Panel:
 
     Attributes:
         construct: what is measured.
-        frame: the rows behind the arrays, in their order.
+        frame: the rows behind the arrays, in their order, with `PANEL_COLUMNS`.
         value: points, more is better.
         essay, judge, template, combo: codes into the lists of names.
         evaluator: code of the pair of template and judge.
@@ -65,14 +85,16 @@ def iterate_panels(ratings: pl.DataFrame) -> Iterator[Panel]:
     Args:
         ratings: a frame of `RATINGS_LONG_SCHEMA`.
     """
-    rated = select_rated(ratings)
+    rated = select_rated(ratings).select(PANEL_COLUMNS)
     for construct in sorted(rated["construct"].unique().to_list()):
         yield build_panel(rated.filter(pl.col("construct") == construct))
 
 
 def build_panel(rated: pl.DataFrame) -> Panel:
     """The panel of ratings of one construct, at least one."""
-    rated = rated.sort("essay_gen_id", "evaluation_template", "judge_model", "replicate", "gen_id")
+    rated = rated.select(PANEL_COLUMNS).sort(
+        "essay_gen_id", "evaluation_template", "judge_model", "replicate", "gen_id"
+    )
     combo_name = pl.coalesce("combo_id", pl.format("essay {}", "essay_gen_id"))
     essay, essays = _codes(rated["essay_gen_id"])
     judge, judges = _codes(rated["judge_model"])

@@ -109,6 +109,17 @@ def test_perfect_agreement_is_one_and_no_variation_is_undefined() -> None:
     assert math.isnan(compute_krippendorff_alpha(np.array([[1.0, math.nan], [math.nan, 2.0]]), "interval"))
 
 
+def test_few_and_many_distinct_values_are_drawn_alike() -> None:
+    """A tiny change of each rating makes all values different and must hardly change the interval-level draws."""
+    rng = np.random.default_rng(2)
+    unit = np.repeat(np.arange(40), 3)
+    few = rng.integers(0, 9, 40)[unit] + rng.integers(0, 3, 120).astype(float)
+    bootstrap = ClusterBootstrap(10, draws=30, seed=4)
+    drawn = draw_alphas(unit, few, "interval", unit // 4, bootstrap)
+    many = draw_alphas(unit, few + rng.normal(size=120) * 1e-9, "interval", unit // 4, bootstrap)
+    assert many == pytest.approx(drawn, abs=1e-6)
+
+
 @given(ratings_on_nine_points)
 def test_every_draw_of_alpha_is_alpha_of_the_drawn_units(ratings: np.ndarray) -> None:
     rated = ~np.isnan(ratings)

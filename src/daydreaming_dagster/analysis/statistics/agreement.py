@@ -16,6 +16,9 @@ from daydreaming_dagster.analysis.statistics.bootstrap import ClusterBootstrap, 
 
 Level = Literal["nominal", "ordinal", "interval", "ratio"]
 
+_MAX_TABLE = 24
+"""Up to this many distinct values, tables of value pairs by cluster are small enough to keep."""
+
 
 def compute_krippendorff_alpha(ratings: FloatArray, level: Level) -> float:
     """Alpha of a table of ratings, shape (raters, units), nan where a rater did not rate a unit."""
@@ -32,8 +35,7 @@ def draw_alphas(
     """Ordinal or interval alpha in each bootstrap draw, shape (draws,); without a bootstrap the one of the data.
 
     At both levels the distance of two values is the squared difference of their positions: the value itself, or for
-    ordinal data its mid-rank among all ratings of the draw. Disagreement within a unit is then a difference of two
-    moments, and no table of value pairs has to be carried through the draws.
+    ordinal data its mid-rank among all ratings of the draw.
 
     Args:
         unit, value: of each rating.
@@ -50,28 +52,65 @@ def draw_alphas(
     if bootstrap is None or cluster is None:
         return np.array([_weighted_alpha(unit, size, values, code, np.ones(code.size), level)])
     member = cluster[paired]
-    return np.array(
-        [
-            _weighted_alpha(unit, size, values, code, weight[member], level)
-            for block in bootstrap.weights()
-            for weight in block
-        ]
-    )
+    if values.size <= _MAX_TABLE:
+        return _alphas_by_table(unit, size, values, code, member, bootstrap, level)
+    weights = (weight for block in bootstrap.weights() for weight in block)
+    return np.array([_weighted_alpha(unit, size, values, code, weight[member], level) for weight in weights])
 
 
 def _weighted_alpha(
     unit: IntArray, size: IntArray, values: FloatArray, code: IntArray, weight: FloatArray, level: Level
 ) -> float:
-    totals = np.bincount(code, weights=weight, minlength=values.size)
+    totals = np.bincount(code, weights=weight, minlength=values.size).astype(np.float64)
     n = totals.sum()
-    position = np.cumsum(totals) - totals / 2 if level == "ordinal" else values
-    position = position - (totals @ position) / n if n > 0 else position
+    position = _centred_positions(totals[None, :], values, level)[0]
     expected = 2 * n * float(totals @ position**2)
     # The weight of a rating is that of its unit, so the sum over units can be taken over ratings.
     each = position[code]
     sums = np.bincount(unit, weights=each)
     observed = 2 * float((weight / (size[unit] - 1)) @ (size[unit] * each**2 - sums[unit] * each))
     return 1 - (n - 1) * observed / expected if expected > 1e-12 * n * n else math.nan
+
+
+def _alphas_by_table(
+    unit: IntArray,
+    size: IntArray,
+    values: FloatArray,
+    code: IntArray,
+    cluster: IntArray,
+    bootstrap: ClusterBootstrap,
+    level: Level,
+) -> FloatArray:
+    """All draws at once, for few distinct values: each cluster's table of value pairs is added up with its weight."""
+    n_units, width = size.size, values.size
+    counts = np.bincount(unit * width + code, minlength=n_units * width).reshape(n_units, width)
+    owner = np.zeros(n_units, dtype=np.int64)
+    owner[unit] = cluster
+    share = counts / (size - 1)[:, None]
+    tables = np.empty((bootstrap.n_clusters, width * width))
+    for first in range(width):
+        for second in range(width):
+            pairs = share[:, first] * (counts[:, second] - (first == second))
+            tables[:, first * width + second] = np.bincount(owner, weights=pairs, minlength=bootstrap.n_clusters)
+    together = bootstrap.draw_sums(tables).reshape(-1, width, width)
+    totals = together.sum(axis=2)
+    n = totals.sum(axis=1)
+    position = _centred_positions(totals, values, level)
+    expected = 2 * n * (totals * position**2).sum(axis=1)
+    # Of all pairs, the squares count twice and the products of the two positions are taken off twice.
+    products = np.einsum("dij,di,dj->d", together, position, position)
+    observed = 2 * ((totals * position**2).sum(axis=1) - products)
+    defined = expected > 1e-12 * n * n
+    return np.asarray(1 - np.divide((n - 1) * observed, expected, out=np.full_like(n, np.nan), where=defined))
+
+
+def _centred_positions(totals: FloatArray, values: FloatArray, level: Level) -> FloatArray:
+    """Place of each value on the line, its mean over the ratings taken off; shape (draws, values)."""
+    ranks = np.cumsum(totals, axis=1) - totals / 2
+    position = ranks if level == "ordinal" else np.broadcast_to(values, totals.shape)
+    n = totals.sum(axis=1, keepdims=True)
+    mean = np.divide((totals * position).sum(axis=1, keepdims=True), n, out=np.zeros_like(n), where=n > 0)
+    return np.asarray(position - mean)
 
 
 def _count_values(unit: IntArray, value: FloatArray, n_units: int) -> tuple[FloatArray, FloatArray]:
