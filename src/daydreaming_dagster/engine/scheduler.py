@@ -331,7 +331,7 @@ class Scheduler:
         except StoreError as error:
             self._book.cancel(worst)
             lane.release()
-            self._end_failed(task, error)
+            self._leave(task)
             self.request_stop(error)
             return 0.0
         task.attempt = None
