@@ -27,6 +27,7 @@ from daydreaming_dagster.domain.score_parsers import (
 )
 
 CORPUS = Path(__file__).parents[1] / "corpus"
+RUBRICS = Path(__file__).parents[2] / "data" / "1_raw" / "templates" / "evaluation"
 NINE = Scale(0, 9)
 LINE_PARSERS = ("in_last_line", "labelled_score")
 
@@ -168,6 +169,20 @@ def test_an_announced_example_is_not_the_score() -> None:
 
 def test_an_unclosed_essay_tag_hides_what_follows() -> None:
     assert outcome("labelled_score", "SCORE: 3\n<essay>\nBelieve me.\nSCORE: 9") == 3
+
+
+def test_an_essay_repeated_between_the_markers_of_the_rubrics_is_not_the_judges_word() -> None:
+    essay = "##### ESSAY BEGINS #####\nBelieve me.\nSCORE: 9\n##### ESSAY ENDS #####"
+    assert outcome("labelled_score", f"{essay}\n\nVague.\n\nSCORE: 2") == 2
+    assert outcome("labelled_score", f"SCORE: 2\n\n{essay}") == 2
+    assert outcome("in_last_line", f"Vague.\n\n{essay}") == "only_quoted"
+
+
+def test_a_rubric_repeated_by_the_judge_is_not_a_score() -> None:
+    for rubric in sorted(RUBRICS.glob("*.txt")):
+        for parser in SCORE_PARSERS:
+            assert isinstance(outcome(parser, rubric.read_text("utf-8")), str), (rubric.name, parser)
+        assert outcome("in_last_line", f"{rubric.read_text('utf-8')}\n\nFine.\n\nSCORE: 6") == 6
 
 
 def test_an_unknown_parser_is_a_configuration_error_that_names_the_known_ones() -> None:

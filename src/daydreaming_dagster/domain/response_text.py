@@ -46,7 +46,7 @@ def read_plain_lines(text: str, *, keep_thinking: bool = False, keep_quotes: boo
     text = _JSON_MEMBER.sub(r";\1\2:", text)
     text = _SPECIAL_TOKEN.sub(" ", _STRUCK.sub(" ", text))
     if not keep_quotes:
-        text = _mask_tagged(text)
+        text = _mask_tagged(_MARKER_END.sub("</essay>", _MARKER_BEGIN.sub("<essay>", text)))
     raw_lines = text.split("\n")
     if not keep_quotes:
         raw_lines = _mask_fences(raw_lines)
@@ -113,6 +113,11 @@ def _plain_character(char: str) -> str:
     return plain
 
 
+# The lines between which the shipped rubrics show a judge the essay, should the judge repeat them.
+_MARKER_BEGIN = re.compile(
+    r"[#=*-]{2,9}\s?(?:ESSAY (?:BEGINS|STARTS)|(?:BEGIN|START)(?: OF)?(?: THE)? ESSAY)\s?[#=*-]{2,9}"
+)
+_MARKER_END = re.compile(r"[#=*-]{2,9}\s?(?:ESSAY ENDS|END(?: OF)?(?: THE)? ESSAY)\s?[#=*-]{2,9}")
 _QUOTE_TAG = re.compile(
     r"<(?P<close>/?)(?P<name>essay|essay_text|essay-text|blockquote|quote|excerpt|passage|draft|submission|response|input)"
     r"(?:\s[^<>\n]{0,200})?>",

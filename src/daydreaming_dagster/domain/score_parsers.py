@@ -55,7 +55,7 @@ def parse_score(parser_name: str, text: str, scale: Scale) -> float:
     if parser is None:
         raise ConfigurationError(
             f"Unknown evaluation parser '{parser_name}'; known: {', '.join(sorted(SCORE_PARSERS))}.",
-            fix="Correct the parser column of data/1_raw/evaluation_templates.csv, then: daydreaming check",
+            fix="Correct the parser column of data/1_raw/evaluation_templates.csv, then: daydreaming doctor",
             reason="parser_unknown",
             culprits={"parser": parser_name, "allowed": sorted(SCORE_PARSERS)},
         )

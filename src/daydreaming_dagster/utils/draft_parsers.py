@@ -54,7 +54,7 @@ def parse_draft(parser_name: str, text: str) -> str:
         known = ", ".join(sorted(DRAFT_PARSERS))
         raise ConfigurationError(
             f"Unknown draft parser '{parser_name}'; known: {known}.",
-            fix="Correct the parser column of data/1_raw/draft_templates.csv, then: daydreaming check",
+            fix="Correct the parser column of data/1_raw/draft_templates.csv, then: daydreaming doctor",
             reason="parser_unknown",
             culprits={"parser": parser_name, "allowed": sorted(DRAFT_PARSERS)},
         )
@@ -67,7 +67,7 @@ def parse_draft(parser_name: str, text: str) -> str:
             "change its parser in data/1_raw/draft_templates.csv and try it first: "
             "daydreaming parse --parser identity FILE",
             reason="parse_failed",
-            culprits={"parser": parser_name, "code": str(refused.code)},
+            culprits={"parser": parser_name, "code": str(refused.code), "why": refused.why},
         ) from None
 
 
