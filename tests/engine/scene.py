@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.engine.stepped_loop import SteppedLoop
+
 from daydreaming_dagster.domain.catalogue import Catalogue, Concept, Endpoint, Model, Pool, Template
 from daydreaming_dagster.domain.combinations import Combination
 from daydreaming_dagster.domain.errors import DayDreamingError, ModelCallError, StoreError
@@ -28,7 +30,6 @@ from daydreaming_dagster.store.journal import Entry
 from daydreaming_dagster.store.ledger import CallRow, CallState
 from daydreaming_dagster.store.paths import DataPaths
 from daydreaming_dagster.store.states import MISSING_STATE
-from tests.engine.stepped_loop import SteppedLoop
 
 PRICE = 0.001
 """USD per token of every model here."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.engine.scene import PRICE, Scene, call_error, make_members
 
 from daydreaming_dagster.domain.catalogue import Pool
 from daydreaming_dagster.domain.errors import (
@@ -17,7 +18,6 @@ from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.budget import Budget, BudgetLimits
 from daydreaming_dagster.store.ledger import Ledger, build_scopes
 from daydreaming_dagster.store.paths import DataPaths
-from tests.engine.scene import PRICE, Scene, call_error, make_members
 
 OpenScene = Callable[..., Scene]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from tests.engine.scene import PRICE, Scene, call_error, make_members
 
 from daydreaming_dagster.domain.catalogue import Pool
 from daydreaming_dagster.domain.errors import (
@@ -21,7 +22,6 @@ from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.budget import Budget, BudgetLimits
 from daydreaming_dagster.store.ledger import Ledger, build_scopes
 from daydreaming_dagster.store.paths import DataPaths
-from tests.engine.scene import PRICE, Scene, call_error, make_members
 
 WORST_TOKENS = 300  # of one call here: its prompt in bytes, 64 around it, 50 for the answer; never more
 ERRORS = st.one_of(

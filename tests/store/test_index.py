@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.store.outcomes import make_outcome
+
+from daydreaming_dagster.domain.stages import Stage
+from daydreaming_dagster.store.generations import GenerationStore, Outcome
+from daydreaming_dagster.store.index import Index, find_index_errors, rebuild_index
+from daydreaming_dagster.store.paths import DataPaths
+from daydreaming_dagster.store.states import Status, read_state
+
+LONG_AGO_NS = 1_000_000_000_000_000_000
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> GenerationStore:
+    return GenerationStore(DataPaths(tmp_path / "data"))
+
+
+@pytest.fixture
+def index(store: GenerationStore) -> Iterator[Index]:
+    opened = Index(store)
+    yield opened
+    opened.close()
+
+
+def write(store: GenerationStore, outcome: Outcome, mtime_ns: int = LONG_AGO_NS) -> None:
+    store.write_outcome(outcome)
+    settle(store, outcome, mtime_ns)
+
+
+def settle(store: GenerationStore, outcome: Outcome, mtime_ns: int = LONG_AGO_NS) -> None:
+    os.utime(store.folder(outcome.metadata.stage, outcome.metadata.gen_id), ns=(mtime_ns, mtime_ns))
+
+
+def test_the_index_says_of_each_generation_what_its_files_say(store: GenerationStore, index: Index) -> None:
+    truncated = {"reason": "truncated", "message": "Cut off.", "code": "", "lasting": True}
+    write(store, make_outcome("d_done"))
+    write(store, make_outcome("d_failed", parsed=None, failure=truncated))
+    write(store, make_outcome("d_silent", text=None, parsed=None, failure={**truncated, "lasting": False}))
+    write(store, make_outcome("d_unparsed", parsed=None))
+    state_of = index.states(Stage.DRAFT)
+    for gen_id in ("d_done", "d_failed", "d_silent", "d_unparsed", "d_missing"):
+        assert state_of(gen_id) == read_state(store, Stage.DRAFT, gen_id), gen_id
+    assert state_of("d_done").status is Status.DONE
+    assert state_of("d_missing").status is Status.MISSING
+
+
+def test_only_folders_that_changed_are_read_again(
+    store: GenerationStore, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(store, make_outcome("d_1"))
+    write(store, make_outcome("d_2"))
+    index.refresh(Stage.DRAFT)
+    (store.folder(Stage.DRAFT, "d_2") / "parsed.txt").unlink()
+    read: list[str] = []
+    find = GenerationStore.find_raw_metadata
+    monkeypatch.setattr(
+        GenerationStore,
+        "find_raw_metadata",
+        lambda self, stage, gen_id: read.append(gen_id) or find(self, stage, gen_id),
+    )
+    assert index.states(Stage.DRAFT)("d_2").status is Status.UNPARSED
+    assert read == ["d_2"]
+
+
+def test_a_generation_deleted_by_hand_is_gone(store: GenerationStore, index: Index) -> None:
+    write(store, make_outcome("d_1"))
+    index.refresh(Stage.DRAFT)
+    shutil.rmtree(store.folder(Stage.DRAFT, "d_1"))
+    assert index.refresh(Stage.DRAFT) == {}
+
+
+def test_a_folder_changed_just_now_is_not_remembered_because_its_time_may_not_change_again(
+    store: GenerationStore, index: Index
+) -> None:
+    outcome = make_outcome("d_1")
+    store.write_outcome(outcome)
+    assert index.add([outcome]) == [outcome]
+    assert index.refresh(Stage.DRAFT)["d_1"].status == Status.DONE
+    mtime_ns = store.folder(Stage.DRAFT, "d_1").stat().st_mtime_ns
+    (store.folder(Stage.DRAFT, "d_1") / "parsed.txt").unlink()
+    settle(store, outcome, mtime_ns)
+    assert index.refresh(Stage.DRAFT)["d_1"].status == Status.UNPARSED
+
+
+def test_outcomes_can_be_taken_in_without_reading_their_files(
+    store: GenerationStore, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcome = make_outcome(
+        "v_1",
+        parsed="7.0\n",
+        stage=Stage.EVALUATION,
+        usage={"prompt_tokens": 5, "completion_tokens": 6},
+        cost_usd=0.25,
+        duration_s=1.5,
+        request_sha256="abc",
+    )
+    write(store, outcome)
+    assert index.add([outcome]) == []
+    monkeypatch.setattr(GenerationStore, "find_raw_metadata", lambda *_: pytest.fail("read the files"))
+    row = index.refresh(Stage.EVALUATION)["v_1"]
+    assert (row.score, row.prompt_tokens, row.cost_usd, row.request_sha256) == (7.0, 5, 0.25, "abc")
+    monkeypatch.undo()
+    assert find_index_errors(store) == []
+
+
+def test_a_file_rewritten_in_place_is_found_by_the_check(store: GenerationStore, index: Index) -> None:
+    outcome = make_outcome("v_1", parsed="7.0\n", stage=Stage.EVALUATION)
+    write(store, outcome)
+    index.refresh(Stage.EVALUATION)
+    (store.folder(Stage.EVALUATION, "v_1") / "parsed.txt").write_text("3.0\n")
+    settle(store, outcome)
+    (problem,) = find_index_errors(store)
+    assert "score = 7.0, the files say 3.0" in problem
+    rebuild_index(store)
+    assert find_index_errors(store) == []
+
+
+def test_damaged_metadata_is_a_failed_generation(store: GenerationStore, index: Index) -> None:
+    outcome = make_outcome("d_1", parsed=None)
+    store.write_outcome(outcome)
+    (store.folder(Stage.DRAFT, "d_1") / "raw_metadata.json").write_text("{")
+    settle(store, outcome)
+    assert index.refresh(Stage.DRAFT)["d_1"].reason == "store"
+
+
+def test_a_damaged_index_is_made_anew(store: GenerationStore) -> None:
+    write(store, make_outcome("d_1"))
+    rebuild_index(store)
+    store.paths.index.write_bytes(b"this is not a database, whatever its name says" * 100)
+    for suffix in ("-wal", "-shm"):
+        store.paths.index.with_name(store.paths.index.name + suffix).unlink(missing_ok=True)
+    index = Index(store)
+    assert list(index.refresh(Stage.DRAFT)) == ["d_1"]
+    index.close()
