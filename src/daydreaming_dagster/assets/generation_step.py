@@ -1,6 +1,6 @@
 """The body that the stage assets share: partition keys in, one engine step, metadata worth looking at out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dagster import (
@@ -10,16 +10,19 @@ from dagster import (
     MaterializeResult,
     MetadataValue,
 )
+from dagster._core.execution.context.metadata_logging import AssetMetadataHandle, OutputMetadataAccumulator
 
 from daydreaming_dagster.domain.errors import DayDreamingError
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.records import RunInfo
 from daydreaming_dagster.engine.steps import Step, StepResult
 from daydreaming_dagster.resources.failures import explain_failures, to_failure
+from daydreaming_dagster.resources.recorder import EventRecorder, FailedMaterialization
 from daydreaming_dagster.resources.workspace import WorkspaceResource
 
 EXPERIMENT_TAG = "experiment_id"
-_PREVIEW_CHARACTERS = 4000
+_PREVIEW_CHARACTERS, _SHORT_PREVIEW_CHARACTERS = 4000, 400
+"""Of a generation materialized alone, and of one among many: Dagster stores every event twice."""
 
 
 def materialize_step(
@@ -44,23 +47,45 @@ def materialize_step(
 def _report_one(result: StepResult) -> MaterializeResult[None]:
     if result.error is not None:
         raise to_failure(result.error)
-    return MaterializeResult(metadata=_metadata(result))
+    return MaterializeResult(metadata=_metadata(result, _PREVIEW_CHARACTERS))
 
 
 def _report_many(context: AssetExecutionContext, results: Sequence[StepResult]) -> MaterializeResult[None]:
+    made = {
+        result.member.gen_id: _metadata(result, _SHORT_PREVIEW_CHARACTERS) for result in results if result.error is None
+    }
     failed = [result for result in results if result.error is not None]
     if not failed:
-        for result in results:
-            context.add_asset_metadata(_metadata(result), partition_key=result.member.gen_id)
+        _attach_metadata(context, made)
         return MaterializeResult()
-    for result in results:
-        if result.error is None:
-            context.log_event(
-                AssetMaterialization(context.asset_key, partition=result.member.gen_id, metadata=_metadata(result))
-            )
-        else:
-            context.log.error(f"{result.member.gen_id}: {result.error}")
+    # A step that fails leaves no materialization behind by itself, not even of what it has made.
+    asset = context.asset_key.to_user_string()
+    EventRecorder(context.instance, context.run).record(
+        [
+            *(AssetMaterialization(asset, partition=gen_id, metadata=metadata) for gen_id, metadata in made.items()),
+            *(
+                FailedMaterialization(asset, result.member.gen_id, str(result.error), {"reason": result.error.reason})
+                for result in failed
+                if result.error is not None
+            ),
+        ]
+    )
     raise _failure_of_many(failed, len(results))
+
+
+def _attach_metadata(context: AssetExecutionContext, metadata: Mapping[str, Mapping[str, Any]]) -> None:
+    """Metadata of each partition's materialization.
+
+    `context.add_asset_metadata` reads all keys of the partition set and copies all metadata on every call: minutes for
+    ten thousand partitions.
+    """
+    step = context.op_execution_context.get_step_execution_context()
+    step._metadata_accumulator = OutputMetadataAccumulator(
+        per_output_metadata={
+            AssetMetadataHandle(asset_key=context.asset_key, partition_key=gen_id): values
+            for gen_id, values in metadata.items()
+        }
+    )
 
 
 def _failure_of_many(failed: Sequence[StepResult], total: int) -> Failure:
@@ -73,7 +98,7 @@ def _failure_of_many(failed: Sequence[StepResult], total: int) -> Failure:
     )
 
 
-def _metadata(result: StepResult) -> dict[str, Any]:
+def _metadata(result: StepResult, preview_characters: int) -> dict[str, Any]:
     member = result.member
     metadata: dict[str, Any] = {
         "gen_id": member.gen_id,
@@ -87,7 +112,7 @@ def _metadata(result: StepResult) -> dict[str, Any]:
     for name, value in result.facts.items():
         metadata[name] = MetadataValue.path(value) if name == "path" else value
     if result.text is not None:
-        metadata["preview"] = MetadataValue.md(_fence(result.text[:_PREVIEW_CHARACTERS]))
+        metadata["preview"] = MetadataValue.md(_fence(result.text[:preview_characters]))
     return metadata
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from dagster import AssetDep, DagsterInstance, DynamicPartitionsDefinition, SpecificPartitionsPartitionMapping
+from dagster import AllPartitionMapping, AssetDep, DagsterInstance, DynamicPartitionsDefinition
 
 from daydreaming_dagster.domain.membership import Cohort
 from daydreaming_dagster.domain.stages import Stage
@@ -24,10 +24,9 @@ PARTITIONS: Mapping[Stage, DynamicPartitionsDefinition] = {
     Stage.EVALUATION: EVALUATIONS,
 }
 
-FROM_ITS_PARENT = SpecificPartitionsPartitionMapping([])
-"""Between two stages. Which parent a generation has stands in the membership; Dagster is told of the edge, but not of
-100,000 times 100,000 possible pairs of keys."""
-
+FROM_ITS_PARENT = AllPartitionMapping()
+"""Between two stages. Which parent a generation has stands in the membership, not in its key; told that any may be the
+parent, Dagster at least brings the stages of a backfill one after the other."""
 
 AFTER_DRAFTS = AssetDep("draft_parsed", partition_mapping=FROM_ITS_PARENT)
 """What reads parsed drafts comes after them."""
