@@ -20,15 +20,15 @@ _SHOWN_ESSAYS = 10
 _SHOWN_CHARACTERS = 1800
 
 
-def print_closing_page(workspace: Workspace, cohort_id: str, board: RunBoard, *, quiet: bool) -> None:
-    """Prints it; with `quiet` only the failures and the folder."""
-    _print_work(board)
+def print_closing_page(workspace: Workspace, cohort_id: str, *, quiet: bool) -> None:
+    """Prints scores, the best essay, and where everything lies; with `quiet` only the last."""
     if not quiet:
         _print_scores(workspace)
     _print_places(workspace, cohort_id)
 
 
-def _print_work(board: RunBoard) -> None:
+def print_work(board: RunBoard, *, again: bool = False) -> None:
+    """Prints what a bulk run did, what failed, and what to do about it; with `again`, that it is tried again now."""
     report, plan = board.report, board.plan
     if report is None or plan is None:
         return
@@ -43,6 +43,10 @@ def _print_work(board: RunBoard) -> None:
             f"{progress.prompt_tokens:,} + {progress.completion_tokens:,} tokens, {cost}."
             + (f" {plan.done.total()} were done before." if plan.done else "")
         )
+    if again:
+        reasons = ", ".join(sorted({reason for _, reason in progress.failures}))
+        print_line(f"[yellow]{progress.failed.total()} answers could not be used ({reasons}); asking again.[/]")
+        return
     for (stage, reason), count in sorted(progress.failures.items()):
         print_line(f"[red]{count} {stage}s failed: {escape(reason)}[/]")
     if progress.blocked:
@@ -66,6 +70,7 @@ def _print_scores(workspace: Workspace) -> None:
         print_line("[yellow]No evaluation gave a score yet; `daydreaming status` says why.[/]")
         return
     judges = scores["evaluation_llm_model"].n_unique()
+    _print_reservation(workspace, scores["evaluation_llm_model"].unique().to_list())
     table = Table(
         title=f"Scores by essay, ranked by {rubrics[0]}: {'1 judge' if judges == 1 else f'mean of {judges} judges'}. "
         "Rubrics measure different things and are not added up.",
@@ -86,6 +91,17 @@ def _print_scores(workspace: Workspace) -> None:
         print_line(f"[dim]… and {len(essays) - _SHOWN_ESSAYS} more essays[/]")
     best = essays.row(0, named=True)
     _print_best_essay(workspace, best["parent_gen_id"], f"{rubrics[0]} {best[rubrics[0]]:.1f}")
+
+
+def _print_reservation(workspace: Workspace, judges: Sequence[str | None]) -> None:
+    models, endpoints = workspace.catalogue.models, workspace.catalogue.endpoints
+    kinds = {endpoints[models[judge].endpoint].kind for judge in judges if judge in models}
+    if "embedded" in kinds:
+        print_line(
+            "[yellow]A judge is the small model inside this process: it shows the machinery, it has no judgement.[/]"
+        )
+    if "scripted" in kinds:
+        print_line("[yellow]A judge is a script: its scores are invented.[/]")
 
 
 def rank_essays(scores: pl.DataFrame, rubric_order: Sequence[str]) -> tuple[pl.DataFrame, list[str]]:

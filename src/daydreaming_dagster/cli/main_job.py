@@ -11,7 +11,7 @@ from dagster import DagsterInstance, ExecuteInProcessResult, RunConfig, material
 
 from daydreaming_dagster import definitions
 from daydreaming_dagster.automation import CohortRunConfig, RunBoard, cohort_run
-from daydreaming_dagster.cli.closing_page import print_closing_page
+from daydreaming_dagster.cli.closing_page import print_closing_page, print_work
 from daydreaming_dagster.cli.console import print_line
 from daydreaming_dagster.cli.live_progress import show_progress
 from daydreaming_dagster.domain.errors import ConfigurationError, DayDreamingError
@@ -41,6 +41,7 @@ class MainJob:
         resource_config: run config of `experiment_config`; None values are left out.
         tags: set on every Dagster run.
         retry: reasons of lasting failures that are called again.
+        passes: how often at most, as long as something failed.
     """
 
     cohort: str | None
@@ -48,6 +49,7 @@ class MainJob:
     tags: Mapping[str, str]
     retry: Sequence[str]
     quiet: bool
+    passes: int = 1
 
     def run(self) -> int:
         """Does the job and returns the exit code."""
@@ -63,9 +65,14 @@ class MainJob:
                 + ", ".join(f"{sum(1 for member in plan.members if member.stage is stage)} {stage}s" for stage in Stage)
             )
             self._materialize_cohort(instance, experiment)
-            board = self._make_generations(instance, experiment, plan.cohort_id)
+            for left in reversed(range(self.passes)):
+                board = self._make_generations(instance, experiment, plan.cohort_id)
+                again = left > 0 and _may_go_on(board)
+                print_work(board, again=again)
+                if not again:
+                    break
             self._materialize_results(instance, experiment)
-        print_closing_page(opened, plan.cohort_id, board, quiet=self.quiet)
+        print_closing_page(opened, plan.cohort_id, quiet=self.quiet)
         return _exit_code(board)
 
     def _materialize_cohort(self, instance: DagsterInstance, experiment: ExperimentConfigResource) -> None:
@@ -137,6 +144,11 @@ def parse_tags(texts: Sequence[str]) -> dict[str, str]:
             )
         tags[key.strip()] = value.strip()
     return tags
+
+
+def _may_go_on(board: RunBoard) -> bool:
+    report = board.report
+    return report is not None and report.stopped is None and report.progress.failed.total() > 0
 
 
 def _require_success(result: ExecuteInProcessResult) -> None:
