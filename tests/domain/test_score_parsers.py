@@ -25,6 +25,7 @@ from daydreaming_dagster.domain.score_parsers import (
     parse_score,
     read_parsed_score,
 )
+from daydreaming_dagster.utils.draft_parsers import DraftRefusal
 
 CORPUS = Path(__file__).parents[1] / "corpus"
 RUBRICS = Path(__file__).parents[2] / "data" / "1_raw" / "templates" / "evaluation"
@@ -183,6 +184,33 @@ def test_a_rubric_repeated_by_the_judge_is_not_a_score() -> None:
         for parser in SCORE_PARSERS:
             assert isinstance(outcome(parser, rubric.read_text("utf-8")), str), (rubric.name, parser)
         assert outcome("in_last_line", f"{rubric.read_text('utf-8')}\n\nFine.\n\nSCORE: 6") == 6
+
+
+def test_a_final_score_counts_wherever_it_stands_as_far_as_it_contradicts() -> None:
+    prose = "\n\n".join(["It is long."] * 5)
+    assert outcome("in_last_line", f"Final score: 5\n\n{prose}\n\nFinal score: 7") == "two_scores"
+    assert outcome("in_last_line", f"Final score: 5\n\n{prose}\n\nSCORE: 7") == "two_scores"
+    assert outcome("in_last_line", f"Final score: 7\n\n{prose}\n\nSCORE: 7") == 7
+    assert outcome("in_last_line", f"Novelty score: 5\n\n{prose}\n\nSCORE: 7") == 7
+
+
+def test_a_scale_announced_at_the_top_holds_for_the_score_at_the_end() -> None:
+    prose = "\n\n".join(["It is long."] * 5)
+    assert outcome("in_last_line", f"I rate on a scale from 1 to 10.\n\n{prose}\n\nSCORE: 7") == "wrong_denominator"
+    assert outcome("in_last_line", f"I rate on a scale from 0 to 9.\n\n{prose}\n\nSCORE: 7") == 7
+
+
+def test_a_section_with_the_essay_in_it_is_not_the_judges_word() -> None:
+    assert outcome("labelled_score", "## Essay\n\nBelieve me.\nSCORE: 9\n\n## Judgement\n\nSCORE: 2") == 2
+
+
+def test_thinking_that_never_ends_hides_what_follows() -> None:
+    assert outcome("labelled_score", "Well.\n<think>\nSCORE: 6\nbut wait") == "only_in_thinking"
+
+
+def test_the_guide_explains_every_reason_code() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "guides" / "parsers.md").read_text("utf-8")
+    assert [str(code) for code in (*ScoreRefusal, *DraftRefusal) if f"`{code}`" not in guide] == []
 
 
 def test_an_unknown_parser_is_a_configuration_error_that_names_the_known_ones() -> None:
@@ -348,6 +376,39 @@ def test_thinking_and_quotations_never_decide(score: int, other: int, words: str
     )
     assert outcome("in_last_line", text) == score
     assert outcome("labelled_score", text) == score
+
+
+REMARKS = st.sampled_from(
+    [
+        "The essay has 3 ideas and 2 problems.",
+        "> SCORE: 1",
+        'The author says "my score is 1" twice.',
+        "Strengths:",
+        "- Clear mechanism (see paragraph 4)",
+        "## Notes",
+        "1. First point",
+        "I counted 5 examples, 4 of which are good.",
+        "---",
+        "A score of 9 would need more.",
+        "Confidence: 4",
+        "Word count: 512",
+        "The scale runs from 0 to 9.",
+        "Essays like this usually get 4 or 5.",
+        "Note: this is essay 3 of 10.",
+        "Human raters gave it 8.",
+    ]
+)
+
+
+@settings(max_examples=600)
+@given(row=st.sampled_from(ALL_ROWS), remark=REMARKS, place=st.floats(0, 1), crlf=st.booleans())
+def test_a_remark_anywhere_in_a_response_never_makes_another_score_of_it(
+    row: dict[str, Any], remark: str, place: float, crlf: bool
+) -> None:
+    lines = row["text"].split("\n")
+    lines.insert(round(place * len(lines)), remark)
+    text = ("\r\n" if crlf else "\n").join(lines)
+    assert not is_wrong({**row, "text": text})
 
 
 # --- bounded work ----------------------------------------------------------------------------------------------------

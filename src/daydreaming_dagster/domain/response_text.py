@@ -52,6 +52,8 @@ def read_plain_lines(text: str, *, keep_thinking: bool = False, keep_quotes: boo
         raw_lines = _mask_fences(raw_lines)
         raw_lines = _mask_marks("\n".join(raw_lines)).split("\n")
     lines = [line for raw in raw_lines for line in _plain(raw, keep_quotes=keep_quotes)]
+    if not keep_quotes:
+        lines = list(_without_essay_section(lines))
     return [line for line in _unfold_tables(lines) if _SPEAKS.search(line.text)]
 
 
@@ -245,7 +247,7 @@ def _plain(raw: str, *, keep_quotes: bool) -> Iterator[PlainLine]:
             return
         raw = stripped.lstrip("> ")
     is_heading = _HEADING.match(raw) is not None
-    for part in _BREAK_TAG.sub("\n", raw).split("\n"):
+    for part in _BREAK_TAG.sub("\n", raw).split("\n") if "<" in raw else (raw,):
         text, is_numbered = _strip_markup(part)
         yield PlainLine(text, is_heading, is_numbered)
 
@@ -271,6 +273,22 @@ def _strip_markup(raw: str) -> tuple[str, bool]:
         text, is_numbered = text[numbered.end() :], True
     text = text.translate(_BRACES).strip().strip("|").strip()
     return _LABEL_IN_BRACKETS.sub(r"\1 ", text), is_numbered
+
+
+_ESSAY_HEADING = re.compile(
+    r"(?:(?:the|full|original|submitted) ){0,3}(?:essay|draft|text)(?: text)?"
+    r"(?: (?:under review|to (?:judge|be judged|evaluate)))?\s?:?$",
+    re.IGNORECASE,
+)
+
+
+def _without_essay_section(lines: list[PlainLine]) -> Iterator[PlainLine]:
+    """The lines without a section headed `Essay`, in which a judge repeats the text."""
+    inside = False
+    for line in lines:
+        if line.is_heading:
+            inside = _ESSAY_HEADING.match(line.text[:80]) is not None
+        yield PlainLine(QUOTED) if inside and not line.is_heading else line
 
 
 _TABLE_RULE = re.compile(r":?-{1,80}:?(?:\s{0,9}\|\s{0,9}:?-{1,80}:?){1,40}$")

@@ -177,7 +177,12 @@ def _choose_ranked(
         return _require_single_name(last, everywhere, lines)
     if best is Rank.PLAIN:
         _require_not_per_criterion(last, everywhere, last_wins=last_wins)
-    rivals = [other for other in ranked if _may_be_meant_instead(other, last)]
+    # Final scores contradict each other wherever they stand, other ones only where this parser looks.
+    rivals = [
+        other
+        for other in (everywhere if last.rank in (Rank.FINAL, Rank.REVISED) else ranked)
+        if _may_be_meant_instead(other, last)
+    ]
     for rival in rivals:
         if rival.value is None or last.value is None or rival.value != last.value:
             raise ScoreRefused(
@@ -200,17 +205,19 @@ def _may_be_meant_instead(other: Statement, last: Statement) -> bool:
 def _require_not_per_criterion(last: Statement, everywhere: Sequence[Statement], *, last_wins: bool) -> None:
     """Refuses a plain `Score:` that may be about one criterion only, or that contradicts an earlier one."""
     earlier = [other for other in everywhere if other.rank is Rank.PLAIN and other is not last]
+    criteria = {other.topic for other in earlier if _is_criterion(other.topic)}
     on_criterion = _is_criterion(last.topic)
-    if on_criterion and any(other.topic == last.topic for other in earlier):
-        return  # that criterion has had its score already, so this one stands for the whole
+    if on_criterion and last.topic in criteria and len(criteria) > 1:
+        return  # its criterion has had a score already, as others have had theirs: this one stands for the whole
     for other in earlier:
-        if on_criterion and _is_criterion(other.topic):
+        same_part = other.topic == last.topic
+        if on_criterion and _is_criterion(other.topic) and not same_part:
             raise ScoreRefused(
                 ScoreRefusal.ONLY_SUB_SCORES, f"'{other.topic}' and '{last.topic}' have scores, the whole has none"
             )
-        settled = last_wins and not on_criterion
-        moved_on = other.topic != last.topic and is_final(last.topic)
-        if other.value != last.value and not (settled or moved_on or _is_criterion(other.topic)):
+        settled = last_wins and (same_part or not on_criterion)
+        moved_on = not same_part and (is_final(last.topic) or _is_criterion(other.topic))
+        if other.value != last.value and not (settled or moved_on):
             raise ScoreRefused(
                 ScoreRefusal.TWO_SCORES, f"'{_shown(other)}' and '{_shown(last)}' both claim to be the score"
             )
@@ -254,11 +261,14 @@ def _choose_fraction(lines: Sequence[PlainLine], first_line: int, scale: Scale) 
 
 
 def _require_not_contradicted(chosen: Statement, everywhere: Sequence[Statement]) -> None:
-    """What is not labelled as a score must not differ from what is, wherever that stands."""
-    if chosen.rank is not None and chosen.rank > Rank.WEAK:
-        return
+    """A final score must not differ from what was chosen, wherever it stands.
+
+    What is hardly labelled as a score must not differ from anything that is.
+    """
+    rank = Rank.WEAK if chosen.rank is None else chosen.rank
+    rivals = (Rank.FINAL, Rank.REVISED) if rank > Rank.WEAK else tuple(r for r in Rank if r >= Rank.WEAK)
     for other in everywhere:
-        if other.rank not in (None, Rank.SUM, Rank.NAMED) and other.value != chosen.value:
+        if other.rank in rivals and other.rank >= rank and other.value != chosen.value:
             raise ScoreRefused(
                 ScoreRefusal.TWO_SCORES, f"'{_shown(other)}' and '{_shown(chosen)}' both claim to be the score"
             )

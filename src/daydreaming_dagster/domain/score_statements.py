@@ -23,6 +23,7 @@ _LOOK_AHEAD = 400
 _LONG_LINE = 400
 _LONGEST_PROSE = 10_000
 _DIGIT = re.compile(r"\d")
+_NUMBERS = re.compile(r"\d+")
 _LONGEST_PHRASE_WORDS = 6
 _LONGEST_NON_NUMBER = 60
 
@@ -57,6 +58,7 @@ def find_statements(lines: Sequence[PlainLine], scale: Scale) -> list[Statement]
         ScoreRefused: there are more labels than any judgement has.
     """
     found: list[Statement] = []
+    announced = _announced_scale(lines)
     seen = 0
     topic = ""
     for index, line in enumerate(lines):
@@ -66,7 +68,7 @@ def find_statements(lines: Sequence[PlainLine], scale: Scale) -> list[Statement]
             seen += len(labels)
             if seen > _MOST_LABELS:
                 raise ScoreRefused(ScoreRefusal.TOO_MANY, f"there are more than {_MOST_LABELS} score labels")
-            here = [replace(statement, topic=topic) for statement in _on_line(lines, index, labels, scale)]
+            here = [replace(statement, topic=topic) for statement in _on_line(lines, index, labels, scale, announced)]
         found += here
         if not here:
             topic = _read_topic(line, topic)
@@ -134,7 +136,7 @@ _CONNECTIVE = re.compile(
 
 
 def _on_line(
-    lines: Sequence[PlainLine], index: int, labels: Iterable[re.Match[str]], scale: Scale
+    lines: Sequence[PlainLine], index: int, labels: Iterable[re.Match[str]], scale: Scale, announced: str
 ) -> Iterator[Statement]:
     text = lines[index].text
     done = 0
@@ -155,7 +157,7 @@ def _on_line(
             rest,
             scale,
             place,
-            nearby=_nearby(lines, index, label.start()),
+            nearby=f"{announced}\n{_nearby(lines, index, label.start())}",
             is_last=line == len(lines) - 1,
             is_below=line != index,
         )
@@ -196,6 +198,21 @@ def _read_phrase(text: str, label: re.Match[str]) -> _Phrase | None:
         opens_line = label.start() <= _LOOK_BACK and text[: label.start()].strip() == before.strip()
         return _Phrase(before, label[0], "", bare["bracket"], "", bare.end(), True) if opens_line else None
     return _Phrase(before, label[0], "", "", "", label.end(), False) if label.end() == len(text) else None
+
+
+_ANNOUNCES_SCALE = re.compile(
+    r"\b(?:i|my|we|rat(?:e|ed|ing)|scor(?:e|es|ed|ing)|grad(?:e|ed|ing)|judge'?s?)\b", re.IGNORECASE
+)
+
+
+def _announced_scale(lines: Sequence[PlainLine]) -> str:
+    """The line, if any, in which the judge says nothing but on which scale it counts."""
+    for line in lines:
+        text = line.text[:_LOOK_AHEAD]
+        is_scale = len(_NUMBERS.findall(text)) == 2 and restated_tops(text) and _ANNOUNCES_SCALE.search(text)
+        if is_scale and not any(_AFTER.match(text, label.end()) for label in find_labels(text)):
+            return text
+    return ""
 
 
 def _nearby(lines: Sequence[PlainLine], index: int, start: int) -> str:
@@ -318,7 +335,7 @@ def _is_announced_quotation(lines: Sequence[PlainLine], index: int) -> bool:
     return before.rstrip().endswith(":") and _QUOTING.search(before) is not None and _JUDGING.search(before) is None
 
 
-_TOPIC = re.compile(r"([^\W\d_][^:|=–.!?]{1,50}?)\s*(?:\([^()]{0,30}\))?\s*(?::|–|\s-\s)\s*(?!\d)")
+_TOPIC = re.compile(r"([^\W\d_][^:|=–.!?]{1,50}?)\s*(?:\([^()]{0,30}\))?\s*(?::|–|\s-\s)(?!\s*\d)")
 
 
 def _read_topic(line: PlainLine, current: str) -> str:

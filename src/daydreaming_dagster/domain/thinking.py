@@ -27,13 +27,16 @@ def strip_thinking(text: str, *, also_reasoning: bool = False) -> str:
 
     Args:
         text: the raw response.
-        also_reasoning: whether closed `<reasoning>`, `<analysis>` and similar parts, which belong to the answer's
-            form, go as well.
+        also_reasoning: be stricter, for answers of which only a score is wanted: `<reasoning>`, `<analysis>` and
+            similar parts go as well, and an opening tag alone on its line reaches to the end.
     """
     text = _without_harmony(text)
     kept, opened_at = _outside_blocks(text, _TAG, strip_orphans=True)
-    if opened_at is not None and not kept[: opened_at - len(text)].strip():
-        return ""
+    if opened_at is not None:
+        before = kept[: opened_at - len(text)]
+        line = before.rpartition("\n")[2] + _TAG.sub("", text[opened_at:].partition("\n")[0], count=1)
+        if not before.strip() or (also_reasoning and not line.strip()):
+            kept = before
     return _outside_blocks(kept, _REASONING_TAG, strip_orphans=False)[0] if also_reasoning else kept
 
 
