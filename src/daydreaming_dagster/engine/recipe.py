@@ -20,7 +20,7 @@ from daydreaming_dagster.domain.prompts import (
     render_essay_prompt,
     render_evaluation_prompt,
 )
-from daydreaming_dagster.domain.score_parsers import Scale, parse_score
+from daydreaming_dagster.domain.score_parsers import Scale, format_score, parse_score
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.llm.protocol import ChatRequest, OutputShape
 from daydreaming_dagster.store.generations import GenerationStore
@@ -131,7 +131,7 @@ class Recipe:
         try:
             if member.stage is Stage.EVALUATION:
                 score = parse_score(template.parser, text, Scale(template.scale_min, template.scale_max))
-                return f"{score}\n"
+                return format_score(score)
             return parse_draft(template.parser, text)
         except DayDreamingError:
             raise
