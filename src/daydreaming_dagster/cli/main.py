@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from daydreaming_dagster.cli import demo, doctor, init, run, show, status
+from daydreaming_dagster.cli import demo, doctor, explore, init, parse, run, show, status
 from daydreaming_dagster.cli.console import print_error
 from daydreaming_dagster.domain.errors import DayDreamingError
 
@@ -46,7 +46,16 @@ def options(
         os.environ["DD_DEBUG"] = "1"
 
 
-for command in (run.run, status.status, show.show, doctor.doctor, init.init, demo.demo):
+for command in (
+    run.run,
+    status.status,
+    show.show,
+    explore.explore,
+    parse.parse,
+    doctor.doctor,
+    init.init,
+    demo.demo,
+):
     app.command()(command)
 
 

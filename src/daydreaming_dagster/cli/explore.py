@@ -1,0 +1,74 @@
+"""`daydreaming explore`: read, compare and rate in the browser."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    import socket
+
+_PORTS_TRIED = 20
+
+
+def explore(
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Else 8765, or the next free one.")] = None,
+    host: Annotated[str, typer.Option(help="Where to listen. Any but 127.0.0.1 asks visitors for a token.")] = (
+        "127.0.0.1"
+    ),
+    token: Annotated[
+        str | None, typer.Option(envvar="DD_EXPLORE_TOKEN", help="The token; else a new one is made for each start.")
+    ] = None,
+    dagster_url: Annotated[str, typer.Option(help="Where Dagster's pages are, for links to them.")] = (
+        "http://127.0.0.1:3000"
+    ),
+    browser: Annotated[bool, typer.Option("--open", help="Open the page in your browser.")] = False,
+) -> None:
+    """Open a local web page on your store: what ran, which essays are worth reading and why, and a place to rate blind."""
+    import uvicorn
+
+    from daydreaming_dagster.cli.console import print_line
+    from daydreaming_dagster.cli.opening import open_workspace
+    from daydreaming_dagster.explorer.app import create_app
+    from daydreaming_dagster.explorer.listening import build_access
+    from daydreaming_dagster.explorer.site import Site
+
+    workspace = open_workspace()
+    site = Site(workspace.store.paths, workspace.environ, dagster_url)
+    access = build_access(host, token)
+    listener = _listen(host, port)
+    shown = f"[{host}]" if ":" in host else host
+    address = f"http://{shown}:{listener.getsockname()[1]}/" + (f"?token={access.token}" if access.token else "")
+    print_line(f"Reading {site.paths.root} at [bold]{address}[/]  (Ctrl-C ends it)")
+    config = uvicorn.Config(
+        create_app(site, access),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=3,
+    )
+    if browser:
+        import webbrowser
+
+        webbrowser.open(address)
+    try:
+        uvicorn.Server(config).run(sockets=[listener])
+    finally:
+        listener.close()
+
+
+def _listen(host: str, port: int | None) -> socket.socket:
+    """A socket on the wanted port, or on the next free one where none was wanted."""
+    from daydreaming_dagster.domain.errors import ConfigurationError
+    from daydreaming_dagster.explorer.listening import DEFAULT_PORT, open_socket
+
+    ports = range(DEFAULT_PORT, DEFAULT_PORT + _PORTS_TRIED) if port is None else (port,)
+    for candidate in ports:
+        if (found := open_socket(host, candidate)) is not None:
+            return found
+    raise ConfigurationError(
+        f"Port {ports[0]} of {host} is taken." if port is not None else f"Ports {ports[0]} to {ports[-1]} are taken.",
+        fix="Name another one: daydreaming explore --port 0 (any that is free)",
+    )

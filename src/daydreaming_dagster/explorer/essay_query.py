@@ -1,0 +1,235 @@
+"""Which essays a page is about: the filters of its address, and the question they make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.datastructures import QueryParams
+
+from daydreaming_dagster.explorer.site import Site
+
+PAGE_SIZE = 50
+SORTS = {
+    "score": "score, best first",
+    "shrunken": "shrunken estimate, best first",
+    "lowest": "score, lowest first",
+    "spread": "judges' disagreement",
+    "newest": "newest first",
+    "longest": "longest first",
+}
+_LISTS = ("concept",)
+_TEXTS = ("cohort", "draft_template", "essay_template", "model", "status", "combo")
+
+
+@dataclass(frozen=True, slots=True)
+class EssayQuery:
+    """The filters of a list of essays; empty ones do not filter.
+
+    Attributes:
+        concept: all of these must be in the combination.
+        rubric: the evaluation template whose scores are shown first and sorted by.
+        sort: a key of `SORTS`.
+        page: from 1.
+    """
+
+    cohort: str = ""
+    concept: tuple[str, ...] = ()
+    draft_template: str = ""
+    essay_template: str = ""
+    model: str = ""
+    status: str = ""
+    combo: str = ""
+    rubric: str = ""
+    sort: str = "score"
+    page: int = 1
+
+    @classmethod
+    def of_params(cls, site: Site, params: QueryParams) -> EssayQuery:
+        """The filters of an address; what it says wrongly is as if it did not say it."""
+        page = params.get("page", "1")
+        sort = params.get("sort", "")
+        rubric = params.get("rubric", "")
+        return cls(
+            **{name: params.get(name, "") for name in _TEXTS},
+            concept=tuple(dict.fromkeys(name for name in params.getlist("concept") if name))[:8],
+            rubric=rubric or next(iter(find_rubric_ids(site)), ""),
+            sort=sort if sort in SORTS else "score",
+            page=min(int(page), 1_000_000) if page.isascii() and page.isdigit() and int(page) > 0 else 1,
+        )
+
+    def link(self, path: str = "/essays", **changes: Any) -> str:
+        """The address of these filters with some of them changed; the page starts anew unless it is changed."""
+        return link_to(path, self.values(**{"page": 1, **changes}))
+
+    def values(self, **changes: Any) -> list[tuple[str, str]]:
+        """Names and values as an address holds them, without those that say nothing."""
+        query = replace(self, **changes)
+        pairs = [(name, getattr(query, name)) for name in (*_TEXTS, "rubric")]
+        pairs += [("concept", concept) for concept in query.concept]
+        if query.sort != "score":
+            pairs.append(("sort", query.sort))
+        if query.page > 1:
+            pairs.append(("page", str(query.page)))
+        return [(name, value) for name, value in pairs if value]
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether some essays may be left out."""
+        return any(getattr(self, name) for name in (*_TEXTS, *_LISTS))
+
+
+def link_to(path: str, pairs: Sequence[tuple[str, str]] | Mapping[str, str]) -> str:
+    """An address with a query string, escaped."""
+    question = urlencode(list(pairs.items()) if isinstance(pairs, Mapping) else list(pairs))
+    return f"{path}?{question}" if question else path
+
+
+def find_rubric_ids(site: Site) -> list[str]:
+    """Evaluation templates that have scores, in the order of the catalogue."""
+
+    def compute() -> list[str]:
+        # A loose scan: one step of the key per rubric and not one per essay.
+        found: list[str] = []
+        row = site.row("SELECT min(template_id) FROM essay_score")
+        while row is not None and row[0] is not None:
+            found.append(row[0])
+            row = site.row("SELECT min(template_id) FROM essay_score WHERE template_id > ?", (row[0],))
+        order = [rubric.template_id for rubric in site.rubrics()]
+        return sorted(found, key=lambda name: (order.index(name) if name in order else len(order), name))
+
+    return site.keep(("rubric ids",), compute)
+
+
+def _build_source(site: Site, query: EssayQuery) -> tuple[str, dict[str, Any]]:
+    rubric = site.find_rubric(query.rubric)
+    values: dict[str, Any] = {"rubric": query.rubric, "construct": rubric.construct if rubric else ""}
+    where = ["e.stage = 'essay'"]
+    for column, name in (
+        ("e.template_id", "essay_template"),
+        ("e.llm_model_id", "model"),
+        ("e.status", "status"),
+        ("e.combo_id", "combo"),
+        ("d.template_id", "draft_template"),
+    ):
+        if value := getattr(query, name):
+            where.append(f"{column} = :{name}")
+            values[name] = value
+    for position, concept in enumerate(query.concept):
+        where.append(f"e.combo_id IN (SELECT combo_id FROM combination WHERE concept_id = :concept{position})")
+        values[f"concept{position}"] = concept
+    if query.cohort:
+        where.append("EXISTS (SELECT 1 FROM member m WHERE m.cohort_id = :cohort AND m.gen_id = e.gen_id)")
+        values["cohort"] = query.cohort
+    source = f"""
+        FROM generation e
+        LEFT JOIN generation d ON d.gen_id = e.parent_gen_id
+        LEFT JOIN essay_score s ON s.template_id = :rubric AND s.essay_gen_id = e.gen_id
+        LEFT JOIN ranking r ON r.construct = :construct AND r.essay_gen_id = e.gen_id
+        WHERE {" AND ".join(where)}
+    """
+    return source, values
+
+
+def _build_order(site: Site, query: EssayQuery) -> str:
+    rubric = site.find_rubric(query.rubric)
+    best = "ASC" if rubric and rubric.direction == "lower_is_better" else "DESC"
+    worst = "DESC" if best == "ASC" else "ASC"
+    first = {
+        "score": f"s.mean {best} NULLS LAST, s.n_judges DESC",
+        "lowest": f"s.mean {worst} NULLS LAST",
+        "shrunken": f"r.shrunken DESC NULLS LAST, s.mean {best} NULLS LAST",
+        "spread": "s.high - s.low DESC NULLS LAST",
+        "newest": "e.finished_at DESC",
+        "longest": "e.words DESC NULLS LAST",
+    }[query.sort]
+    return f"ORDER BY {first}, e.gen_id"
+
+
+_FIELDS = """
+    e.gen_id, e.title, e.words, e.status, e.reason, e.template_id AS essay_template, e.llm_model_id AS model,
+    e.combo_id, e.replicate, e.parent_gen_id, d.template_id AS draft_template,
+    s.mean, s.low, s.high, s.n_judges, s.n_ratings,
+    r.shrunken, r.low AS interval_low, r.high AS interval_high, r.p_top_k, r.k
+"""
+
+
+def count_essays(site: Site, query: EssayQuery) -> int:
+    """How many essays the filters leave."""
+    source, values = _build_source(site, query)
+    key = ("count", tuple(query.values(page=1, sort="score", rubric="")))
+    return site.keep(key, lambda: int(site.rows(f"SELECT count(*) {source}", values)[0][0]))
+
+
+def find_essays(site: Site, query: EssayQuery, limit: int = PAGE_SIZE) -> list[dict[str, Any]]:
+    """One page of essays, each with the scores of every rubric (`scores`) and its concepts (`concepts`)."""
+    source, values = _build_source(site, query)
+    question = f"SELECT {_FIELDS} {source} {_build_order(site, query)} LIMIT :limit OFFSET :offset"
+    page = {**values, "limit": limit, "offset": (query.page - 1) * PAGE_SIZE}
+    return complete_essays(site, [dict(row) for row in site.rows(question, page)])
+
+
+def find_neighbours(site: Site, query: EssayQuery, gen_id: str, at: int) -> tuple[str | None, str | None]:
+    """The essays before and after one in the list of the filters.
+
+    Args:
+        site: the data root.
+        query: the filters of the list.
+        gen_id: the essay in between.
+        at: where it stood in the list, from 0; when it stands there no more, there are none.
+    """
+    source, values = _build_source(site, query)
+    question = f"SELECT e.gen_id {source} {_build_order(site, query)} LIMIT :limit OFFSET :offset"
+    first = max(at - 1, 0)
+    found = [row[0] for row in site.rows(question, {**values, "limit": at - first + 2, "offset": first})]
+    if gen_id not in found:
+        return None, None
+    place = found.index(gen_id)
+    return (found[place - 1] if place else None), (found[place + 1] if place + 1 < len(found) else None)
+
+
+def complete_essays(site: Site, essays: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The essays with their scores by rubric and the ids of their concepts."""
+    ids = [essay["gen_id"] for essay in essays]
+    marks = ", ".join("?" * len(ids))
+    scores: dict[str, dict[str, Any]] = {}
+    for row in site.rows(f"SELECT * FROM essay_score WHERE essay_gen_id IN ({marks})", tuple(ids)):
+        scores.setdefault(row["essay_gen_id"], {})[row["template_id"]] = dict(row)
+    concepts = find_concepts(site, [essay["combo_id"] for essay in essays])
+    for essay in essays:
+        essay["scores"] = scores.get(essay["gen_id"], {})
+        essay["concepts"] = concepts.get(essay["combo_id"], [])
+    return essays
+
+
+def find_concepts(site: Site, combo_ids: Sequence[str]) -> dict[str, list[str]]:
+    """Concept ids of combinations, in the order of their prompts."""
+    wanted = list(dict.fromkeys(combo_ids))
+    marks = ", ".join("?" * len(wanted))
+    found: dict[str, list[str]] = {}
+    question = f"SELECT combo_id, concept_id FROM combination WHERE combo_id IN ({marks}) ORDER BY combo_id, position"
+    for combo_id, concept_id in site.rows(question, tuple(wanted)):
+        found.setdefault(combo_id, []).append(concept_id)
+    return found
+
+
+def find_choices(site: Site) -> dict[str, list[str]]:
+    """What each filter can be set to: what is there, in order."""
+
+    def compute() -> dict[str, list[str]]:
+        def column(question: str) -> list[str]:
+            return [row[0] for row in site.rows(question) if row[0]]
+
+        by_stage = "SELECT DISTINCT {} FROM generation WHERE stage = '{}' ORDER BY 1"
+        return {
+            "cohort": column("SELECT cohort_id FROM cohort ORDER BY stamp_ns DESC"),
+            "concept": column("SELECT DISTINCT concept_id FROM combination ORDER BY 1"),
+            "draft_template": column(by_stage.format("template_id", "draft")),
+            "essay_template": column(by_stage.format("template_id", "essay")),
+            "model": column(by_stage.format("llm_model_id", "essay")),
+            "status": column(by_stage.format("status", "essay")),
+        }
+
+    return site.keep(("choices",), compute)

@@ -1,0 +1,125 @@
+"""Where the good essays are: concept by concept, and template by model, each cell with the essays behind it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from daydreaming_dagster.explorer.essay_query import find_choices, find_concepts, find_rubric_ids, link_to
+from daydreaming_dagster.explorer.rendering import Pages
+from daydreaming_dagster.explorer.site import Site
+
+_MOST_CONCEPTS = 60
+_AXES = {
+    "draft": ("draft template × model", "draft_template", "model"),
+    "essay": ("essay template × model", "essay_template", "model"),
+    "templates": ("draft template × essay template", "draft_template", "essay_template"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Essays that share a row and a column: their mean score and how many they are."""
+
+    mean: float
+    n: int
+    href: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeatMap:
+    """A table of cells; `low` and `high` are the ends of the colours, in points."""
+
+    title: str
+    rows: list[str]
+    columns: list[str]
+    cells: dict[tuple[str, str], Cell]
+    low: float
+    high: float
+    row_names: dict[str, str]
+
+
+def show_maps(pages: Pages, request: Request) -> Response:
+    """Both heat maps for one rubric, of all essays or one cohort's."""
+    site, params = pages.site, request.query_params
+    rubrics = find_rubric_ids(site)
+    rubric = params.get("rubric", "") or (rubrics[0] if rubrics else "")
+    cohort = params.get("cohort", "")
+    axes = params.get("axes", "draft")
+    axes = axes if axes in _AXES else "draft"
+    values = {
+        "active": "maps",
+        "rubric": rubric,
+        "rubrics": rubrics,
+        "cohort": cohort,
+        "cohorts": find_choices(site)["cohort"],
+        "axes": axes,
+        "all_axes": {name: title for name, (title, _, _) in _AXES.items()},
+        "concepts": site.keep(("concept map", rubric, cohort), lambda: _map_concepts(site, rubric, cohort)),
+        "arms": site.keep(("arm map", rubric, cohort, axes), lambda: _map_arms(site, rubric, cohort, axes)),
+        "template": site.find_rubric(rubric),
+    }
+    return pages.page(request, "maps.html", values)
+
+
+_SOURCE = """
+    FROM essay_score s JOIN generation e ON e.gen_id = s.essay_gen_id
+    LEFT JOIN generation d ON d.gen_id = e.parent_gen_id
+    WHERE s.template_id = :rubric
+"""
+_IN_COHORT = " AND EXISTS (SELECT 1 FROM member m WHERE m.cohort_id = :cohort AND m.gen_id = e.gen_id)"
+
+
+def _source(cohort: str) -> str:
+    return _SOURCE + (_IN_COHORT if cohort else "")
+
+
+def _map_concepts(site: Site, rubric: str, cohort: str) -> HeatMap:
+    """Mean over the essays whose combination holds both concepts; the diagonal is over all with the one."""
+    values = {"rubric": rubric, "cohort": cohort}
+    question = f"SELECT e.combo_id, count(*), sum(s.mean) {_source(cohort)} GROUP BY e.combo_id"
+    by_combo = {row[0]: (row[1], row[2]) for row in site.rows(question, values)}
+    sums: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0, 0.0])
+    known = find_concepts(site, [])
+    for start in range(0, len(by_combo), 500):
+        known |= find_concepts(site, list(by_combo)[start : start + 500])
+    for combo_id, (count, total) in by_combo.items():
+        concepts = sorted(known.get(combo_id, []))
+        for pair in [*combinations(concepts, 2), *((concept, concept) for concept in concepts)]:
+            sums[pair][0] += count
+            sums[pair][1] += total
+    names = sorted({name for pair in sums for name in pair}, key=site.concept_name)[:_MOST_CONCEPTS]
+    cells: dict[tuple[str, str], Cell] = {}
+    for (first, second), (count, total) in sums.items():
+        pairs = [("concept", name) for name in dict.fromkeys((first, second))]
+        href = link_to("/essays", [*pairs, ("rubric", rubric), *([("cohort", cohort)] if cohort else [])])
+        cells[first, second] = cells[second, first] = Cell(total / count, int(count), href)
+    return _build_map("Concept × concept", names, names, cells, {name: site.concept_name(name) for name in names})
+
+
+def _map_arms(site: Site, rubric: str, cohort: str, axes: str) -> HeatMap:
+    title, row_axis, column_axis = _AXES[axes]
+    column = {"draft_template": "d.template_id", "essay_template": "e.template_id", "model": "e.llm_model_id"}
+    question = (
+        f"SELECT coalesce({column[row_axis]}, ''), coalesce({column[column_axis]}, ''), count(*), avg(s.mean) "
+        f"{_source(cohort)} GROUP BY 1, 2"
+    )
+    cells: dict[tuple[str, str], Cell] = {}
+    for row, col, count, mean in site.rows(question, {"rubric": rubric, "cohort": cohort}):
+        chosen = [(row_axis, row), (column_axis, col), ("rubric", rubric), ("cohort", cohort)]
+        cells[row, col] = Cell(mean, count, link_to("/essays", [(name, value) for name, value in chosen if value]))
+    rows, columns = (sorted({pair[place] for pair in cells}) for place in (0, 1))
+    return _build_map(title[:1].upper() + title[1:], rows, columns, cells, {})
+
+
+def _build_map(
+    title: str, rows: list[str], columns: list[str], cells: dict[tuple[str, str], Cell], names: dict[str, Any]
+) -> HeatMap:
+    means = [cell.mean for cell in cells.values()]
+    low, high = (min(means), max(means)) if means else (0.0, 1.0)
+    return HeatMap(title, rows, columns, cells, low, high, names)

@@ -1,0 +1,128 @@
+"""From values to pages: the Jinja environment, its filters, and the answers made with it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from daydreaming_dagster.explorer.essay_query import link_to
+from daydreaming_dagster.explorer.site import Site
+from daydreaming_dagster.explorer.texts import make_label, make_visible, render_markdown, shorten
+
+_TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
+
+
+class Static:
+    """The files of `static/`, read once: an address names one of them or nothing."""
+
+    def __init__(self) -> None:
+        folder = files("daydreaming_dagster.explorer").joinpath("static")
+        self.contents = {
+            entry.name: entry.read_bytes() for entry in folder.iterdir() if entry.name.endswith(tuple(_TYPES))
+        }
+        self.versions = {name: hashlib.sha256(content).hexdigest()[:12] for name, content in self.contents.items()}
+
+    def link(self, name: str) -> str:
+        """Address of a file; another one whenever its content is."""
+        return f"/static/{name}?v={self.versions[name]}"
+
+    def answer(self, request: Request) -> Response:
+        """A file, or 404."""
+        name = request.path_params["name"]
+        content = self.contents.get(name)
+        if content is None:
+            return Response("There is no such file.", 404, media_type="text/plain")
+        kind = _TYPES[name[name.rindex(".") :]]
+        return Response(content, media_type=kind, headers={"Cache-Control": "public, max-age=31536000, immutable"})
+
+
+class Pages:
+    """Makes pages of one site."""
+
+    def __init__(self, site: Site, static: Static) -> None:
+        self.site = site
+        self._environment = Environment(
+            loader=PackageLoader("daydreaming_dagster.explorer"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.filters |= {
+            "label": lambda text: make_label(site.redact(str(text))),
+            "markdown": lambda text: render_markdown(site.redact(text)),
+            "plain": lambda text: make_visible(site.redact(shorten(text)[0])),
+            "points": show_points,
+            "usd": show_usd,
+            "count": lambda number: f"{number:,}",
+            "seconds": show_seconds,
+            "path": lambda text: quote(str(text), safe=""),
+        }
+        self._environment.globals |= {
+            "static": static.link,
+            "link_to": link_to,
+            "concept_name": site.concept_name,
+            "heat": find_heat,
+            "site": site,
+            "stacked": stack,
+        }
+
+    def page(self, request: Request, name: str, values: Mapping[str, Any], status: int = 200) -> Response:
+        """A whole page, or the part of one, by the name of its template."""
+        template = self._environment.get_template(name)
+        html = template.render(request=request, path=request.url.path, **values)
+        return HTMLResponse(html.encode("utf-8", errors="replace"), status)
+
+    def refuse(self, request: Request, status: int, what: str, fix: str) -> Response:
+        """The page of an error: what is wrong, and what to do."""
+        return self.page(request, "error.html", {"status": status, "what": what, "fix": fix, "active": ""}, status)
+
+
+def show_points(value: float | None, digits: int = 1) -> str:
+    """A score; a dash where there is none."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def show_usd(value: float | None) -> str:
+    """An amount of money with as many digits as it needs."""
+    if value is None:
+        return "–"
+    if value == 0 or value >= 0.995:
+        return f"${value:,.2f}"
+    return f"${value:.4f}" if value < 0.01 else f"${value:.3f}"
+
+
+def show_seconds(value: float | None) -> str:
+    """A duration."""
+    if value is None:
+        return "–"
+    return f"{value:.1f} s" if value < 120 else f"{value / 60:.0f} min"
+
+
+def find_heat(value: float | None, low: float, high: float) -> str:
+    """The CSS class of a value's colour between two ends, in eleven steps; the policy allows no colours of one's own."""
+    if value is None:
+        return "heat-none"
+    share = (value - low) / (high - low) if high > low else 0.5
+    return f"heat-{round(10 * min(max(share, 0.0), 1.0))}"
+
+
+def stack(parts: list[tuple[str, int]], total: int) -> Markup:
+    """A bar of parts, as SVG: names are CSS classes, numbers their lengths."""
+    rects, x = [], 0.0
+    for name, count in parts:
+        width = 100 * count / total if total else 0
+        if width:
+            rects.append(Markup('<rect class="{}" x="{:.3f}" width="{:.3f}" height="8"/>').format(name, x, width))
+        x += width
+    return Markup('<svg class="bar" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">{}</svg>').format(
+        Markup("").join(rects)
+    )
