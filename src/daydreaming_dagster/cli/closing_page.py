@@ -44,8 +44,8 @@ def print_work(board: RunBoard, *, again: bool = False) -> None:
             + (f" {plan.done.total()} were done before." if plan.done else "")
         )
     if again:
-        reasons = ", ".join(sorted({reason for _, reason in progress.failures}))
-        print_line(f"[yellow]{progress.failed.total()} answers could not be used ({reasons}); asking again.[/]")
+        why = ", ".join(sorted({reason for _, reason in progress.failures}))
+        print_line(f"[yellow]{progress.failed.total()} answers could not be used ({why}); asking again.[/]")
         return
     for (stage, reason), count in sorted(progress.failures.items()):
         print_line(f"[red]{count} {stage}s failed: {escape(reason)}[/]")
@@ -95,7 +95,7 @@ def _print_scores(workspace: Workspace) -> None:
 
 def _print_reservation(workspace: Workspace, judges: Sequence[str | None]) -> None:
     models, endpoints = workspace.catalogue.models, workspace.catalogue.endpoints
-    kinds = {endpoints[models[judge].endpoint].kind for judge in judges if judge in models}
+    kinds = {endpoints[model.endpoint].kind for judge in judges if judge and (model := models.get(judge))}
     if "embedded" in kinds:
         print_line(
             "[yellow]A judge is the small model inside this process: it shows the machinery, it has no judgement.[/]"
