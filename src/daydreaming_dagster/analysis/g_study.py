@@ -2,7 +2,7 @@
 
 A facet with one level is left out: its effects are part of those of the others. A facet with two levels stays in, so
 that the others are free of it, but what it contributes itself is not estimable: one difference says next to nothing
-about a variance.
+about a variance. The same holds for two facets of two levels together.
 """
 
 from __future__ import annotations
@@ -143,8 +143,8 @@ def run_g_study(
     cells = np.unique(np.stack(list(kept.values())), axis=1).shape[1]
     drawn = spread_few_levels(drawn, object_facet, levels, value.size / max(1, cells), _SEED)
     return GStudy(
-        estimate=_without(estimate, object_facet, weak),
-        drawn=_without(drawn, object_facet, weak),
+        estimate=_without(estimate, object_facet, levels),
+        drawn=_without(drawn, object_facet, levels),
         object_facet=object_facet,
         levels=levels,
         left_out=left_out,
@@ -155,10 +155,12 @@ def run_g_study(
     )
 
 
-def _without(components: Components, object_facet: str, weak: Mapping[str, str]) -> Components:
-    """The components with those that weak facets make up by themselves set to nan."""
+def _without(components: Components, object_facet: str, levels: Mapping[str, int]) -> Components:
+    """The components with those measured on a single degree of freedom set to nan."""
     variance = {
-        names: np.full_like(value, np.nan) if object_facet not in names and weak.keys() & set(names) else value
+        names: np.full_like(value, np.nan)
+        if object_facet not in names and math.prod(levels[name] - 1 for name in names) < MIN_LEVELS - 1
+        else value
         for names, value in components.variance.items()
     }
     return Components(variance, components.error)

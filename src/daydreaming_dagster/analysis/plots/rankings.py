@@ -1,0 +1,132 @@
+"""The best entries as they were seen and as they probably are, and the best trade-offs of two constructs."""
+
+from __future__ import annotations
+
+import altair as alt
+import numpy as np
+import polars as pl
+
+from daydreaming_dagster.analysis.plots.drawing import (
+    INK,
+    MID,
+    PALE,
+    ROW_HEIGHT,
+    WIDTH,
+    Chart,
+    data,
+    draw_nothing,
+    finish,
+    points_axis,
+    stack_panels,
+    two_digits,
+)
+from daydreaming_dagster.analysis.statistics.bootstrap import BoolArray, FloatArray
+
+_TITLE, _FRONT = "Ranking", "Novelty and coherence"
+
+
+def plot_ranking(
+    ranking: pl.DataFrame, level: str = "combination", top: int = 20, scale: tuple[float, float] | None = None
+) -> Chart:
+    """The best entries: raw mean (hollow), shrunken estimate with interval (filled), and P(top k).
+
+    Args:
+        ranking: a frame of `RANKING_SCHEMA`.
+        level: `combination` or `essay`.
+        top: how many entries of each construct to show.
+        scale: ends of the rubric's scale, to be shown on the axis.
+    """
+    title = f"{_TITLE} of the {top} best {level}s"
+    chosen = ranking.filter(pl.col("level") == level).filter(pl.int_range(pl.len()).over("construct") < top)
+    if chosen.height == 0:
+        return draw_nothing(title, "no ratings")
+    rare = pl.col("p_top_k") < 0.005
+    chance = pl.when(rare).then(pl.lit("< 0.01")).otherwise(pl.format("= {}", two_digits("p_top_k")))
+    rows = chosen.with_columns(
+        point=pl.coalesce("shrunken", "adjusted_mean"),
+        label=pl.when(pl.col("generator_model").is_null())
+        .then("id")
+        .otherwise(pl.format("{} · {}", "id", "generator_model")),
+        facts=pl.when(pl.col("p_top_k").is_null())
+        .then(pl.format("n = {}", "n"))
+        .otherwise(pl.format("P(top {}) {}, n = {}", "k", chance, "n")),
+        panel=pl.format("{}: {} combinations in all", "construct", "n_clusters"),
+    ).select("panel", "label", "point", "raw_mean", "low", "high", "facts")
+    axis_scale = alt.Scale(zero=False) if scale is None else alt.Scale(domain=list(scale), nice=False)
+    where = "points" if scale is None else "points (whole scale)"
+    base = alt.Chart().encode(y=alt.Y("label:N", title=None, sort=None))
+    ticks = alt.Axis() if scale is None else points_axis(*scale)
+    x = alt.X("point:Q", title=f"Mean rating, {where}, more is better", scale=axis_scale, axis=ticks)
+    layers = alt.layer(
+        base.mark_rule(color=INK, size=2).encode(x=alt.X("low:Q"), x2="high:Q"),
+        base.mark_rule(color=PALE, size=1).encode(x=alt.X("point:Q"), x2="raw_mean:Q"),
+        base.mark_point(color=INK, fill="white", opacity=1, size=50).encode(x=alt.X("raw_mean:Q")),
+        base.mark_point(color=INK, filled=True, opacity=1, size=55).encode(x=x),
+        base.mark_text(align="left", dx=10, fontSize=10, color=INK).encode(x=alt.value(WIDTH), text="facts:N"),
+        data=data(rows),
+    ).properties(width=WIDTH, height=alt.Step(ROW_HEIGHT))
+    notes = chosen["note"].drop_nulls().unique().to_list()
+    return finish(
+        stack_panels(layers, "panel"),
+        title,
+        ["Hollow: as seen. Filled: drawn to the mean by the share of noise, with its 95 % interval.", *notes[:1]],
+    )
+
+
+def plot_front(
+    ranking: pl.DataFrame,
+    x: str = "novelty_judged",
+    y: str = "coherence",
+    scale: tuple[float, float] | None = None,
+) -> Chart:
+    """Essays by two constructs; those that no other essay beats in both are joined and named, with intervals.
+
+    Args:
+        ranking: a frame of `RANKING_SCHEMA`.
+        x, y: the constructs.
+        scale: ends of the rubrics' scale, to be shown on the axes.
+    """
+    title = _FRONT if (x, y) == ("novelty_judged", "coherence") else f"{x} and {y}"
+    essays = ranking.filter(pl.col("level") == "essay").with_columns(point=pl.coalesce("shrunken", "adjusted_mean"))
+    kept = ("id", "point", "low", "high")
+    both = (
+        essays.filter(pl.col("construct") == x)
+        .select(kept)
+        .join(essays.filter(pl.col("construct") == y).select(kept), on="id", suffix="_y")
+        .sort("id")
+    )
+    if both.height == 0:
+        return draw_nothing(title, f"no essay was rated on both {x} and {y}")
+    both = both.with_columns(best=pl.Series(find_front(both["point"].to_numpy(), both["point_y"].to_numpy())))
+    axis = alt.Scale(zero=False) if scale is None else alt.Scale(domain=list(scale), nice=False)
+    ticks = alt.Axis() if scale is None else points_axis(*scale)
+    base = alt.Chart()
+    at = {
+        "x": alt.X("point:Q", title=f"{x}, points", scale=axis, axis=ticks),
+        "y": alt.Y("point_y:Q", title=f"{y}, points", scale=axis, axis=ticks),
+    }
+    front = base.transform_filter("datum.best")
+    layers = alt.layer(
+        base.transform_filter("!datum.best").mark_point(color=MID, size=22, strokeWidth=0.8).encode(**at),
+        front.mark_rule(color=PALE, size=1.5).encode(x=alt.X("low:Q"), x2="high:Q", y=at["y"]),
+        front.mark_rule(color=PALE, size=1.5).encode(y=alt.Y("low_y:Q"), y2="high_y:Q", x=at["x"]),
+        front.mark_line(color=INK, size=1, interpolate="step-before", strokeDash=[4, 3]).encode(**at),
+        front.mark_point(color=INK, filled=True, opacity=1, size=60).encode(**at),
+        front.mark_text(align="left", dx=7, dy=-7, fontSize=9, color=INK).encode(text="id:N", **at),
+        data=data(both),
+    ).properties(width=WIDTH, height=WIDTH)
+    return finish(
+        layers, title, f"n = {both.height} essays rated on both. Named: beaten by none in both; bars: 95 % intervals."
+    )
+
+
+def find_front(x: FloatArray, y: FloatArray) -> BoolArray:
+    """Whether each point is beaten by no other in both coordinates, more being better."""
+    order = np.lexsort((-y, -x))
+    best = np.zeros(x.size, dtype=np.bool_)
+    highest = -np.inf
+    for index in order:
+        if y[index] > highest:
+            best[index] = True
+            highest = y[index]
+    return best

@@ -1,0 +1,85 @@
+"""Pictures of sets of essays: how soon they repeat themselves, and what they cost."""
+
+from __future__ import annotations
+
+import altair as alt
+import polars as pl
+
+from daydreaming_dagster.analysis.plots.drawing import (
+    DASHES,
+    INK,
+    MID,
+    PALE,
+    SHAPES,
+    WIDTH,
+    Chart,
+    data,
+    draw_nothing,
+    finish,
+    ratings_on_y,
+    stack_panels,
+)
+
+_RAREFACTION, _COST = "Unique essays by number of essays", "Cost and quality"
+
+
+def plot_rarefaction(rarefaction: pl.DataFrame, group_by: str = "generator_model") -> Chart:
+    """A curve per group: unique essays expected among so many; the closer to the diagonal, the less repetition.
+
+    Args:
+        rarefaction: a frame of `RAREFACTION_SCHEMA`.
+        group_by: which grouping to show.
+    """
+    rows = rarefaction.filter(pl.col("group_by") == group_by).with_columns(
+        label=pl.format("{} (n = {}, {} combinations)", "group", "n", "n_clusters")
+    )
+    if rows.height == 0:
+        return draw_nothing(_RAREFACTION, "fewer than five essays with text in every group")
+    base = alt.Chart()
+    x = alt.X("n_sampled:Q", title="Essays")
+    y = alt.Y("estimate:Q", title="Unique essays expected")
+    line = base.mark_line(color=INK, size=1.8).encode(
+        x=x, y=y, strokeDash=alt.StrokeDash("label:N", title=None, scale=alt.Scale(range=list(DASHES)))
+    )
+    band = base.mark_area(color=PALE, opacity=0.45).encode(x=x, y=alt.Y("low:Q"), y2="high:Q", detail="label:N")
+    diagonal = base.mark_line(color=MID, size=0.8).encode(x=x, y="n_sampled:Q")
+    kept = ("label", "n_sampled", "estimate", "low", "high")
+    layers = alt.layer(band, diagonal, line, data=data(rows.select(kept))).properties(width=WIDTH, height=320)
+    embedder = ", ".join(sorted(rows["embedder"].unique().to_list()))
+    return finish(
+        layers,
+        _RAREFACTION,
+        ["Thin line: no repetition at all. Bands: 95 % intervals.", f"Alike from a cosine of .8 on, by {embedder}."],
+    )
+
+
+def plot_cost_quality(cost_quality: pl.DataFrame) -> Chart:
+    """Cost of an essay against its mean rating, a point per generating model, with the rating's interval.
+
+    Args:
+        cost_quality: a frame of `COST_QUALITY_SCHEMA`.
+    """
+    rows = cost_quality.filter(pl.col("estimate").is_not_null(), pl.col("cost_usd_per_essay").is_not_null())
+    if rows.height == 0:
+        return draw_nothing(_COST, "no model has both ratings and a known cost")
+    rows = rows.with_columns(label=pl.format("{} (n = {})", "generator_model", "n"))
+    base = alt.Chart()
+    costs = rows["cost_usd_per_essay"]
+    logarithmic = bool((costs > 0).all()) and costs.n_unique() > 1
+    x = alt.X(
+        "cost_usd_per_essay:Q",
+        title="Cost of draft and essay, USD" + (" (logarithmic)" if logarithmic else ""),
+        scale=alt.Scale(type="log", padding=50) if logarithmic else alt.Scale(padding=50),
+        axis=alt.Axis(format="~g", tickCount=5, grid=False),
+    )
+    low, high = (rows.select(end).item() for end in (pl.col("scale_min").min(), pl.col("scale_max").max()))
+    y, y_low = ratings_on_y("estimate", low, high), ratings_on_y("low", low, high)
+    layers = alt.layer(
+        base.mark_rule(color=INK, size=1.5).encode(x=x, y=y_low, y2="high:Q"),
+        base.mark_point(color=INK, filled=True, opacity=1, size=80).encode(
+            x=x, y=y, shape=alt.Shape("generator_model:N", legend=None, scale=alt.Scale(range=list(SHAPES)))
+        ),
+        base.mark_text(align="left", dx=9, fontSize=10, color=INK).encode(x=x, y=y, text="label:N"),
+        data=data(rows),
+    ).properties(width=WIDTH, height=300)
+    return finish(stack_panels(layers, "construct"), _COST, "n essays; 95 % intervals over concept combinations.")
