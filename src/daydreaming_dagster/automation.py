@@ -7,6 +7,7 @@ from pydantic import Field
 
 from daydreaming_dagster.assets.generation_step import EXPERIMENT_TAG
 from daydreaming_dagster.domain.stages import Stage
+from daydreaming_dagster.engine.budget import BudgetLimits
 from daydreaming_dagster.engine.cohort_run import plan_cohort_run, run_cohort
 from daydreaming_dagster.engine.plan import Plan
 from daydreaming_dagster.engine.progress import Progress
@@ -45,6 +46,14 @@ class CohortRunConfig(Config):
     stages: list[str] = Field(default=[str(stage) for stage in Stage], description="Which stages are worked on.")
     gen_ids: list[str] | None = Field(default=None, description="Only these generations; None takes all.")
     retry: list[str] = Field(default=[], description="Reasons of lasting failures that are called again.")
+    budget_usd: float | None = Field(default=None, description="Most that this run may spend, USD.")
+    budget_tokens: int | None = Field(default=None, description="Most tokens that this run may use.")
+    cohort_budget_usd: float | None = Field(
+        default=None, description="Most that all runs of the cohort together may spend, USD; it holds from now on."
+    )
+    cohort_budget_tokens: int | None = Field(
+        default=None, description="Most tokens that all runs of the cohort together may use; it holds from now on."
+    )
 
 
 @op
@@ -56,6 +65,9 @@ def make_generations(
 ) -> None:
     """Makes all generations of a cohort that are not done, without barriers between the stages."""
     with explain_failures():
+        budget = BudgetLimits(
+            config.budget_usd, config.budget_tokens, config.cohort_budget_usd, config.cohort_budget_tokens
+        )
         opened = workspace.open(config.cohort_id)
         cohort = opened.require_current_cohort()
         plan = run_board.plan = plan_cohort_run(
@@ -68,7 +80,7 @@ def make_generations(
         context.log.info(f"{plan.size} generations of {cohort.cohort_id} to make")
         run_info = RunInfo(context.run_id, cohort.cohort_id, context.run.tags.get(EXPERIMENT_TAG))
         with OutcomeRecorder(EventRecorder(context.instance, context.run)) as recorder:
-            options = RunOptions(on_stored=recorder.record)
+            options = RunOptions(budget=budget, on_stored=recorder.record)
             run_board.report = run_cohort(opened, cohort, plan, run_info, progress=run_board.progress, options=options)
     _require_complete(run_board.report)
 

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from daydreaming_dagster.automation import RunBoard
 from daydreaming_dagster.cli.console import out, print_error, print_line
+from daydreaming_dagster.cli.forecast_table import describe_accuracy
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.workspace import Workspace
 from daydreaming_dagster.store.tables import read_table
@@ -51,6 +52,12 @@ def print_work(board: RunBoard, *, again: bool = False) -> None:
         print_line(f"[red]{count} {stage}s failed: {escape(reason)}[/]")
     if progress.blocked:
         print_line(f"[yellow]{progress.blocked.total()} generations wait for a failed parent.[/]")
+    if progress.left:
+        out().print(f"[yellow]{progress.left.total()} generations are left to do; run the same command again.[/]")
+    if progress.elsewhere:
+        out().print(f"{progress.elsewhere.total()} generations were made by another process meanwhile.")
+    if report.forecast is not None and report.stopped is None and progress.calls:
+        out().print(describe_accuracy(report.forecast, progress, report.duration_s))
     if plan.held:
         reasons = sorted({failure.reason for _, failure in plan.held})
         print_line(

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from daydreaming_dagster.cli import demo, doctor, explore, init, parse, run, show, status
+from daydreaming_dagster.cli import demo, doctor, explore, init, parse, plan, run, show, stale, status, why
 from daydreaming_dagster.cli.console import print_error
 from daydreaming_dagster.domain.errors import DayDreamingError
 
@@ -48,7 +48,10 @@ def options(
 
 for command in (
     run.run,
+    plan.plan,
     status.status,
+    why.why,
+    stale.stale,
     show.show,
     explore.explore,
     parse.parse,

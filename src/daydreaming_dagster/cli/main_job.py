@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from dagster import DagsterInstance, ExecuteInProcessResult, RunConfig, materialize
@@ -16,6 +16,7 @@ from daydreaming_dagster.cli.console import print_line
 from daydreaming_dagster.cli.live_progress import show_progress
 from daydreaming_dagster.domain.errors import ConfigurationError, DayDreamingError
 from daydreaming_dagster.domain.stages import Stage
+from daydreaming_dagster.engine.budget import BudgetLimits
 from daydreaming_dagster.resources.dagster_home import open_instance
 from daydreaming_dagster.resources.workspace import ExperimentConfigResource, WorkspaceResource
 
@@ -42,6 +43,7 @@ class MainJob:
         tags: set on every Dagster run.
         retry: reasons of lasting failures that are called again.
         passes: how often at most, as long as something failed.
+        budget: what may be spent.
     """
 
     cohort: str | None
@@ -50,6 +52,7 @@ class MainJob:
     retry: Sequence[str]
     quiet: bool
     passes: int = 1
+    budget: BudgetLimits = field(default_factory=BudgetLimits)
 
     def run(self) -> int:
         """Does the job and returns the exit code."""
@@ -114,7 +117,7 @@ class MainJob:
                 instance=instance,
                 resources={**definitions.build_resources(experiment), "run_board": board},
                 run_config=RunConfig(
-                    ops={"make_generations": CohortRunConfig(cohort_id=cohort_id, retry=list(self.retry))},
+                    ops={"make_generations": self._build_run_config(cohort_id)},
                     loggers=_SILENT["loggers"],
                 ),
                 tags=dict(self.tags),
@@ -123,6 +126,16 @@ class MainJob:
         if board.report is None:
             _require_success(result)
         return board
+
+    def _build_run_config(self, cohort_id: str) -> CohortRunConfig:
+        return CohortRunConfig(
+            cohort_id=cohort_id,
+            retry=list(self.retry),
+            budget_usd=self.budget.usd,
+            budget_tokens=self.budget.tokens,
+            cohort_budget_usd=self.budget.cohort_usd,
+            cohort_budget_tokens=self.budget.cohort_tokens,
+        )
 
     def _say(self, text: str) -> None:
         if not self.quiet:
@@ -175,6 +188,6 @@ def _exit_code(board: RunBoard) -> int:
     if report is None or plan is None:
         return EXIT_ERROR
     if report.stopped is not None:
-        return EXIT_INTERRUPTED if report.stopped.reason == "interrupted" else EXIT_ERROR
+        return {"interrupted": EXIT_INTERRUPTED, "budget": EXIT_INCOMPLETE}.get(report.stopped.reason, EXIT_ERROR)
     incomplete = report.progress.failed.total() + report.progress.blocked.total() + len(plan.held) + len(plan.blocked)
     return EXIT_INCOMPLETE if incomplete else EXIT_OK

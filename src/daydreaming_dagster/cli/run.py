@@ -15,15 +15,26 @@ def run(
     retry: Annotated[
         str, typer.Option(help="Call these again although they failed for a lasting reason: truncated,parse_failed,…")
     ] = "",
+    budget_usd: Annotated[float | None, typer.Option(help="Most that this run may spend, USD.")] = None,
+    budget_tokens: Annotated[int | None, typer.Option(help="Most tokens that this run may use.")] = None,
+    cohort_budget_usd: Annotated[
+        float | None,
+        typer.Option(help="Most that all runs of the cohort may spend together, USD; kept for later runs."),
+    ] = None,
+    cohort_budget_tokens: Annotated[
+        int | None, typer.Option(help="Most tokens that all runs of the cohort may use together; kept for later runs.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and the result only.")] = False,
 ) -> None:
     """Make the whole job: cohort, drafts, essays, evaluations, results. Start it again to go on where it stopped."""
     from daydreaming_dagster.cli.main_job import MainJob, parse_tags
+    from daydreaming_dagster.engine.budget import BudgetLimits
 
     job = MainJob(
         cohort=cohort,
         resource_config={"k_max": k_max, "description_level": description_level},
         tags=parse_tags(tag or []),
+        budget=BudgetLimits(budget_usd, budget_tokens, cohort_budget_usd, cohort_budget_tokens),
         retry=[reason.strip() for reason in retry.split(",") if reason.strip()],
         quiet=quiet,
     )

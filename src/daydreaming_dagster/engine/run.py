@@ -15,6 +15,7 @@ from daydreaming_dagster.domain.errors import DayDreamingError, RunInterruptedEr
 from daydreaming_dagster.engine.budget import Budget, BudgetLimits
 from daydreaming_dagster.engine.callbook import CallBook
 from daydreaming_dagster.engine.claims import Claims
+from daydreaming_dagster.engine.forecast import Forecast
 from daydreaming_dagster.engine.limits import SharedLimits
 from daydreaming_dagster.engine.maker import Maker
 from daydreaming_dagster.engine.plan import Plan
@@ -32,7 +33,7 @@ from daydreaming_dagster.store.ledger import Ledger, build_scopes
 from daydreaming_dagster.store.owners import Owner
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RunReport:
     """How a run ended.
 
@@ -43,6 +44,7 @@ class RunReport:
         reused: gen_ids whose stored response was taken again.
         stopped: why it ended before all was done; None when it was not cut short.
         duration_s: wall time, seconds.
+        forecast: what was expected of it; None when nobody asked.
     """
 
     progress: Progress
@@ -51,6 +53,7 @@ class RunReport:
     reused: Set[str] = frozenset()
     stopped: DayDreamingError | None = None
     duration_s: float = 0.0
+    forecast: Forecast | None = None
 
 
 class EndpointClients:

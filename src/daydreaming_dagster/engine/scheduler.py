@@ -191,6 +191,8 @@ class Scheduler:
         if self.stopped is not None:
             return
         self.stopped = why
+        if not isinstance(why, RunInterruptedError):
+            self.errors.setdefault(why.reason, why)
         self.progress.notice = why.what
         waiting = [*self._refused, *(task for lane in self._lanes.values() for task in lane.drain())]
         self._refused.clear()

@@ -8,6 +8,7 @@ time: `find_index_errors` compares every row with the files and finds those, too
 
 from __future__ import annotations
 
+import math
 import os
 import sqlite3
 import time
@@ -67,6 +68,26 @@ class Summary:
         return GenerationState(status, failure, bool(self.has_text))
 
 
+@dataclass(frozen=True, slots=True)
+class History:
+    """What the answers of one model to one template were like.
+
+    Attributes:
+        answers: how many there are.
+        usable: how many of them could be parsed.
+        cost_usd: mean; None when nobody knows.
+        prompt_tokens, completion_tokens, duration_s: mean and standard deviation.
+    """
+
+    answers: int
+    usable: int
+    cost_usd: float | None
+    prompt_tokens: tuple[float, float]
+    completion_tokens: tuple[float, float]
+    duration_s: tuple[float, float]
+
+
+_MEASURED = ("prompt_tokens", "completion_tokens", "duration_s")
 _COLUMNS = tuple(field.name for field in fields(Summary))
 _as_row = attrgetter(*_COLUMNS)
 _TYPES = {"mtime_ns": "INTEGER", "lasting": "INTEGER", "has_text": "INTEGER"}
@@ -74,12 +95,20 @@ _VERSION = 1
 
 
 class Index:
-    """A connection to the index; each thread opens its own."""
+    """A connection to the index; each thread opens its own.
 
-    def __init__(self, store: GenerationStore) -> None:
+    Args:
+        store: the generations.
+        read_only: leave no trace: what has changed is read, but not remembered.
+    """
+
+    def __init__(self, store: GenerationStore, *, read_only: bool = False) -> None:
         self._store = store
         self._paths = store.paths
         with _explain(self._paths):
+            if read_only and not self._paths.index.exists():
+                self._db = _prepare(sqlite3.connect(":memory:"))
+                return
             self._paths.index.parent.mkdir(parents=True, exist_ok=True)
             self._db = _open(self._paths)
 
@@ -113,6 +142,18 @@ class Index:
             return missing if summary is None else summary.state
 
         return state_of
+
+    def read_history(self, stage: Stage) -> dict[tuple[str, str], History]:
+        """What answers were like, by template and model; as of the last refresh."""
+        cursor = self._db.execute(
+            "SELECT template_id, llm_model_id, COUNT(*), SUM(status = 'done'), AVG(cost_usd), "
+            + ", ".join(f"AVG({name}), AVG({name} * {name})" for name in _MEASURED)
+            + f" FROM {stage} WHERE has_text AND completion_tokens IS NOT NULL GROUP BY 1, 2"
+        )
+        return {
+            (template_id, model_id): History(answers, usable, cost, *map(_mean_and_sd, moments[::2], moments[1::2]))
+            for template_id, model_id, answers, usable, cost, *moments in cursor
+        }
 
     def add(self, outcomes: Iterable[Outcome]) -> list[Outcome]:
         """Takes in outcomes whose files were just written.
@@ -247,6 +288,12 @@ def _find_score(parsed: str) -> float | None:
         return None
 
 
+def _mean_and_sd(mean: float | None, mean_of_squares: float | None) -> tuple[float, float]:
+    if mean is None or mean_of_squares is None:
+        return 0.0, 0.0
+    return mean, math.sqrt(max(0.0, mean_of_squares - mean**2))
+
+
 def _whole(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
@@ -258,12 +305,18 @@ def _number(value: Any) -> float | None:
 def _open(paths: DataPaths) -> sqlite3.Connection:
     database = sqlite3.connect(paths.index, timeout=60.0, check_same_thread=False)
     try:
-        version = database.execute("PRAGMA user_version").fetchone()[0]
         database.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;")  # a cache: the files are the truth
+        return _prepare(database)
+    except sqlite3.OperationalError:
+        raise
     except sqlite3.DatabaseError:
         database.close()
         paths.index.unlink(missing_ok=True)  # damaged: it is made anew
         return _open(paths)
+
+
+def _prepare(database: sqlite3.Connection) -> sqlite3.Connection:
+    version = database.execute("PRAGMA user_version").fetchone()[0]
     columns = ", ".join(f"{name} {_TYPES.get(name, '')}" for name in _COLUMNS[1:])
     for stage in Stage:
         if version != _VERSION:

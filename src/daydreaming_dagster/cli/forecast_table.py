@@ -1,0 +1,80 @@
+"""A forecast as people read it, before a run and beside what came of it."""
+
+from __future__ import annotations
+
+from rich.box import SIMPLE
+from rich.table import Table
+
+from daydreaming_dagster.cli.console import out
+from daydreaming_dagster.engine.forecast import Estimate, Forecast
+from daydreaming_dagster.engine.plan import Plan
+from daydreaming_dagster.engine.progress import Progress
+
+
+def print_forecast(plan: Plan, forecast: Forecast) -> None:
+    """What would be done and what it would take, by stage and pool."""
+    if plan.size == 0:
+        out().print(f"Nothing to do: all {plan.done.total()} generations are done.")
+        return
+    table = Table(box=SIMPLE)
+    for heading in ("stage", "pool"):
+        table.add_column(heading)
+    for heading in ("calls", "tokens in", "tokens out", "USD", "time", "from history"):
+        table.add_column(heading, justify="right")
+    for line in forecast.lines:
+        table.add_row(
+            line.stage,
+            line.pool,
+            _count(line.calls),
+            _count(line.prompt_tokens),
+            _count(line.completion_tokens),
+            _money(line.cost_usd) + (" + ?" if line.unpriced_models else ""),
+            _time(line.seconds),
+            f"{line.from_history:.0%}",
+        )
+    out().print(table)
+    out().print(
+        f"In all {_count(forecast.calls)} calls, {_count(forecast.tokens)} tokens, {_money(forecast.cost_usd)} USD, "
+        f"{_time(forecast.seconds)} (each with a 90 % interval)."
+    )
+    if forecast.unpriced_models:
+        out().print(f"Not in the sum, because their price is unknown: {', '.join(forecast.unpriced_models)}.")
+    for what, number in (("done already", plan.done.total()), ("left alone (--retry)", len(plan.held))):
+        if number:
+            out().print(f"{number} {what}.")
+    if plan.blocked:
+        out().print(f"{len(plan.blocked)} wait for a parent that failed.")
+
+
+def describe_accuracy(forecast: Forecast, progress: Progress, duration_s: float) -> str:
+    """What was expected and what came, in one line."""
+    show = {"calls": _count, "tokens": _count, "cost_usd": _money, "seconds": _time}
+    parts = []
+    for name, expected, truth, inside in forecast.compare(progress, duration_s):
+        figure = f"{truth:,.4f}" if name == "cost_usd" else f"{truth:,.0f}"
+        parts.append(
+            f"{name.replace('_', ' ')} {figure}, expected {show[name](expected)}{'' if inside else ' (outside)'}"
+        )
+    return "Forecast: " + "; ".join(parts) + "."
+
+
+def _count(estimate: Estimate) -> str:
+    if estimate.high - estimate.low < 1:
+        return f"{estimate.expected:,.0f}"
+    return f"{estimate.expected:,.0f} ({estimate.low:,.0f}-{estimate.high:,.0f})"
+
+
+def _money(estimate: Estimate) -> str:
+    return f"{estimate.expected:.4f} ({estimate.low:.4f}-{estimate.high:.4f})"
+
+
+def _time(estimate: Estimate) -> str:
+    return f"{_duration(estimate.expected)} ({_duration(estimate.low)}-{_duration(estimate.high)})"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} d"
