@@ -6,7 +6,6 @@ by the share of the spread that is noise.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -19,7 +18,7 @@ from daydreaming_dagster.analysis.panels import Panel, build_panel
 from daydreaming_dagster.analysis.ratings import select_rated
 from daydreaming_dagster.analysis.schema import Schema, table_of_rows
 from daydreaming_dagster.analysis.statistics.bootstrap import FloatArray, IntArray
-from daydreaming_dagster.analysis.statistics.shrinkage import Shrunken, compute_top_probability, shrink
+from daydreaming_dagster.analysis.statistics.shrinkage import MIN_GROUPS, Shrunken, compute_top_probability, shrink
 
 RANKING_SCHEMA: Schema = {
     "construct": pl.String(),
@@ -129,7 +128,7 @@ def _rank_essays(panel: Panel) -> _Ranked:
         note=join_notes(
             "" if essays.has_noise else "noise not estimable: no essay has two evaluators, or they agree exactly",
             "some essays share no evaluator, even indirectly" if essays.n_parts > 1 else "",
-            "fewer than four essays" if count < 4 else "",
+            "fewer than four essays" if count < MIN_GROUPS else "",
         ),
     )
 
@@ -149,16 +148,16 @@ def _rank_combos(panel: Panel) -> _Ranked:
         note=join_notes(
             "" if combos.has_noise else "noise not estimable: no combination has two comparable essays",
             "some combinations share no template and model, even indirectly" if combos.n_parts > 1 else "",
-            "fewer than four combinations" if count < 4 else "",
+            "fewer than four combinations" if count < MIN_GROUPS else "",
         ),
     )
 
 
 def _shrink(means: FloatArray, noise: FloatArray) -> Shrunken:
-    if not (noise > 1e-12).all():
-        unknown = np.full(means.size, np.nan)
-        return Shrunken(unknown, unknown, math.nan, math.nan)
-    return shrink(means, noise)
+    if (noise > 1e-12).all():
+        return shrink(means, noise)
+    unknown = np.full(means.size, np.nan)
+    return Shrunken(means, noise, unknown, unknown, np.empty(0), np.empty(0))
 
 
 def _ranks(values: FloatArray) -> IntArray:

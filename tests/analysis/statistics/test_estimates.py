@@ -14,7 +14,6 @@ from daydreaming_dagster.analysis.statistics.bootstrap import ClusterBootstrap
 from daydreaming_dagster.analysis.statistics.bradley_terry import fit_bradley_terry
 from daydreaming_dagster.analysis.statistics.shrinkage import (
     compute_top_probability,
-    estimate_between_variance,
     shrink,
 )
 
@@ -104,16 +103,32 @@ def test_the_between_variance_is_recovered_with_unequal_noise() -> None:
     for _ in range(200):
         noise = rng.uniform(0.1, 2.0, 60)
         means = 5 + rng.normal(size=60) + rng.normal(size=60) * np.sqrt(noise)
-        found.append(estimate_between_variance(means, noise))
-    assert np.mean(found) == pytest.approx(1.0, abs=0.06)
+        found.append(shrink(means, noise).between)
+    assert np.mean(found) == pytest.approx(1.0, abs=0.1)
+
+
+def test_the_eight_schools_are_shrunk_as_published() -> None:
+    """Rubin (1981), as in Gelman et al., "Bayesian Data Analysis": posterior means from about 5 to 11."""
+    effect = np.array([28.0, 8, -3, 7, -1, 1, 18, 12])
+    error = np.array([15.0, 10, 16, 11, 9, 11, 10, 18])
+    shrunken = shrink(effect, error**2)
+    assert shrunken.mean.tolist() == pytest.approx([11.5, 8, 6, 7.5, 5, 6, 10.5, 8.5], abs=0.8)
+    assert shrunken.standard_deviation.tolist() == pytest.approx([8.5, 6.5, 8, 7, 6.5, 7, 7, 8], abs=1.2)
 
 
 def test_means_that_differ_by_noise_only_are_drawn_together() -> None:
     rng = np.random.default_rng(2)
-    noise = np.full(200, 1.0)
-    shrunken = shrink(rng.normal(size=200) * 0.9, noise)
-    assert shrunken.between == 0.0
-    assert np.ptp(shrunken.mean) < 0.1
+    seen = rng.normal(size=200)
+    shrunken = shrink(seen, np.full(200, 1.0))
+    assert shrunken.between < 0.1
+    assert np.ptp(shrunken.mean) < 0.1 * np.ptp(seen)
+
+
+def test_a_value_with_more_noise_is_drawn_further() -> None:
+    seen = np.array([2.0, 2.0, -1, 0, 1, -2, 0.5, -0.5])
+    noise = np.array([0.1, 3.0, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1])
+    mean = shrink(seen, noise).mean
+    assert mean[0] > mean[1] + 0.5
 
 
 def test_shrunken_estimates_of_the_best_are_not_too_high() -> None:
