@@ -25,7 +25,7 @@ def explore(
     ),
     browser: Annotated[bool, typer.Option("--open", help="Open the page in your browser.")] = False,
 ) -> None:
-    """Open a local web page on your store: what ran, which essays are worth reading and why, and a place to rate blind."""
+    """Open a local web page on your store: what ran, which essays are worth reading and why; rate them blind."""
     import uvicorn
 
     from daydreaming_dagster.cli.console import print_line

@@ -64,7 +64,7 @@ def create_app(site: Site, access: Access | None = None, *, refresh: bool = True
             *(Route(path, _answer_form(pages, form), methods=["POST"]) for path, form in _FORMS),
             *(Route(path, partial(_answer, pages, page), methods=["GET"]) for path, page in _PAGES),
         ],
-        lifespan=partial(_live, site, refresh),
+        lifespan=partial(_live, pages, refresh),
         exception_handlers={
             HTTPException: partial(_explain_http_error, pages),
             DayDreamingError: partial(_explain_error, pages),
@@ -92,16 +92,17 @@ def _answer_form(
 
 
 @asynccontextmanager
-async def _live(site: Site, refresh: bool, _: Starlette) -> AsyncIterator[None]:
-    if not refresh:
-        yield
-        return
-    refresher = Refresher(site)
-    refresher.start()
+async def _live(pages: Pages, refresh: bool, _: Starlette) -> AsyncIterator[None]:
+    refresher = Refresher(pages.site) if refresh else None
+    if refresher is not None:
+        pages.load_templates()
+        refresher.start()
     try:
         yield
     finally:
-        await anyio.to_thread.run_sync(refresher.stop)
+        if refresher is not None:
+            await anyio.to_thread.run_sync(refresher.stop)
+        pages.site.close()
 
 
 def _explain_http_error(pages: Pages, request: Request, error: Exception) -> Response:

@@ -72,7 +72,8 @@ def _find_ancestors(site: Site, gen_id: str) -> tuple[str, str]:
 
 def _children(site: Site, gen_id: str) -> list[str]:
     rows = site.rows(
-        "SELECT gen_id FROM generation WHERE parent_gen_id = ? ORDER BY template_id, llm_model_id, replicate LIMIT 2000",
+        "SELECT gen_id FROM generation WHERE parent_gen_id = ? "
+        "ORDER BY template_id, llm_model_id, replicate LIMIT 2000",
         (gen_id,),
     )
     return [row[0] for row in rows]

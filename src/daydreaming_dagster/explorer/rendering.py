@@ -75,11 +75,16 @@ class Pages:
             "stacked": stack,
         }
 
+    def load_templates(self) -> None:
+        """Translates all templates now, so that no visitor waits for it."""
+        for name in self._environment.list_templates():
+            self._environment.get_template(name)
+
     def page(self, request: Request, name: str, values: Mapping[str, Any], status: int = 200) -> Response:
         """A whole page, or the part of one, by the name of its template."""
         template = self._environment.get_template(name)
         html = template.render(request=request, path=request.url.path, **values)
-        return HTMLResponse(html.encode("utf-8", errors="replace"), status)
+        return HTMLResponse(make_visible(html).encode("utf-8", errors="replace"), status)
 
     def refuse(self, request: Request, status: int, what: str, fix: str) -> Response:
         """The page of an error: what is wrong, and what to do."""
@@ -108,7 +113,7 @@ def show_seconds(value: float | None) -> str:
 
 
 def find_heat(value: float | None, low: float, high: float) -> str:
-    """The CSS class of a value's colour between two ends, in eleven steps; the policy allows no colours of one's own."""
+    """The CSS class of a value's colour between two ends; the policy allows only the eleven of the style sheet."""
     if value is None:
         return "heat-none"
     share = (value - low) / (high - low) if high > low else 0.5

@@ -8,6 +8,7 @@ import secrets
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +22,12 @@ from daydreaming_dagster.store.generations import GenerationStore
 from daydreaming_dagster.store.owners import is_alive, iter_owner_ids
 from daydreaming_dagster.store.paths import DataPaths
 from daydreaming_dagster.store.raw_inputs import read_catalogue
-from daydreaming_dagster.store.search_index import Refreshed, SearchIndex, find_revision, open_reader
+from daydreaming_dagster.store.search_index import REVISION, Refreshed, SearchIndex, open_reader
 
 _Value = TypeVar("_Value")
 _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 1.5, 30.0
+_CATALOGUE_S = 1.0
+"""For so long the input files are taken to be as they were: a page asks for names hundreds of times."""
 _MOST_KEPT_ANSWERS = 512
 
 
@@ -53,35 +56,45 @@ class Site:
         self.write_token = secrets.token_urlsafe(24)
         self.freshness = Freshness()
         self._environ = os.environ if environ is None else environ
-        self._local = threading.local()
+        self._idle: deque[sqlite3.Connection] = deque()
         self._answers: dict[tuple[Any, ...], tuple[int, Any]] = {}
         self._catalogue: tuple[int, Catalogue | None, str] = (-1, None, "")
+        self._catalogue_until = 0.0
+        self._keys: list[str] = []
         self._ranking_stamp = -1
         self._lock = threading.Lock()
         SearchIndex(self.store).close()  # so that there is something to read from the first request on
 
     # Reading ------------------------------------------------------------------------------------------------------
-    @property
-    def database(self) -> sqlite3.Connection:
-        """The index, for the thread that asks."""
-        if not hasattr(self._local, "database"):
-            self._local.database = open_reader(self.paths)
-        database: sqlite3.Connection = self._local.database
-        return database
-
     def rows(self, question: str, values: Mapping[str, Any] | tuple[Any, ...] = ()) -> list[sqlite3.Row]:
-        """All rows of an answer."""
-        return self.database.execute(question, values).fetchall()
+        """All rows of an answer of the index."""
+        try:
+            database = self._idle.pop()
+        except IndexError:
+            database = open_reader(self.paths)
+        try:
+            found = database.execute(question, values).fetchall()
+        except BaseException:
+            database.close()
+            raise
+        self._idle.append(database)
+        return found
 
     def row(self, question: str, values: Mapping[str, Any] | tuple[Any, ...] = ()) -> sqlite3.Row | None:
         """The first row of an answer, or None."""
-        found: sqlite3.Row | None = self.database.execute(question, values).fetchone()
-        return found
+        found = self.rows(question, values)
+        return found[0] if found else None
+
+    def close(self) -> None:
+        """Closes the connections that nobody uses."""
+        while self._idle:
+            self._idle.pop().close()
 
     @property
     def revision(self) -> int:
         """Another number after every change of the index."""
-        return find_revision(self.database)
+        row = self.row(REVISION)
+        return int(row[0]) if row else 0
 
     def keep(self, key: tuple[Any, ...], compute: Callable[[], _Value]) -> _Value:
         """What `compute` gives, computed once for as long as the index does not change."""
@@ -115,12 +128,17 @@ class Site:
         return self._read_catalogue()[1]
 
     def _read_catalogue(self) -> tuple[Catalogue | None, str]:
+        now = time.monotonic()
+        if now < self._catalogue_until:
+            return self._catalogue[1:]
         stamp = _compute_stamp(self.paths)
         if self._catalogue[0] != stamp:
             try:
                 self._catalogue = (stamp, read_catalogue(self.paths), "")
             except DayDreamingError as error:
                 self._catalogue = (stamp, None, str(error))
+            self._keys = self._find_keys(self._catalogue[1])
+        self._catalogue_until = now + _CATALOGUE_S
         return self._catalogue[1:]
 
     def rubrics(self) -> list[Template]:
@@ -139,12 +157,13 @@ class Site:
     # Secrets ------------------------------------------------------------------------------------------------------
     def redact(self, text: str) -> str:
         """The text without the key of any endpoint, should one ever have got into a file."""
-        for key in self._keys():
+        self._read_catalogue()
+        for key in self._keys:
             text = text.replace(key, "[key]")
         return text
 
-    def _keys(self) -> list[str]:
-        endpoints = self.catalogue.endpoints.values() if self.catalogue else ()
+    def _find_keys(self, catalogue: Catalogue | None) -> list[str]:
+        endpoints = catalogue.endpoints.values() if catalogue else ()
         names = {endpoint.api_key_env for endpoint in endpoints if endpoint.api_key_env} | {"OPENROUTER_API_KEY"}
         return [key for name in names if len(key := self._environ.get(name, "").strip()) >= 8]
 
@@ -160,6 +179,7 @@ class Site:
             self.freshness = Freshness(self.freshness.is_building, found.read)
             return keep_going()
 
+        self._catalogue_until = 0.0
         scales = {rubric.template_id: (rubric.scale_min, rubric.scale_max) for rubric in self.rubrics()}
         index = SearchIndex(self.store, scales)
         try:

@@ -371,25 +371,24 @@ def _build_document(
 def find_title(text: str) -> str:
     """The first heading or line of a text without its marks, shortened; empty for an empty text."""
     for line in text[:4000].splitlines():
-        if title := " ".join(line.strip(" \t#*_=-<>`").split()):
+        if title := " ".join(re.sub(r"[*`]+", "", line).strip(" \t#_=-<>").split()):
             return title if len(title) <= _TITLE_CHARACTERS else title[: _TITLE_CHARACTERS - 1].rstrip() + "…"
     return ""
 
 
+REVISION = "SELECT value FROM fact WHERE name = 'revision'"
+"""Asks for a number that is another one after every change."""
+
+
 # Reading ------------------------------------------------------------------------------------------------------------
 def open_reader(paths: DataPaths) -> sqlite3.Connection:
-    """A connection for the thread that opens it; it can read and nothing else."""
+    """A connection, for one thread at a time, that can read and nothing else."""
     with _explain(paths):
-        database = sqlite3.connect(f"{paths.search_index.absolute().as_uri()}?mode=ro", uri=True, timeout=60.0)
+        address = f"{paths.search_index.absolute().as_uri()}?mode=ro"
+        database = sqlite3.connect(address, uri=True, timeout=60.0, check_same_thread=False)
         database.row_factory = sqlite3.Row
         database.execute("PRAGMA query_only = ON")
     return database
-
-
-def find_revision(database: sqlite3.Connection) -> int:
-    """A number that is another one after every change."""
-    row = database.execute("SELECT value FROM fact WHERE name = 'revision'").fetchone()
-    return int(row[0]) if row else 0
 
 
 def build_match(query: str, field: str = "") -> str | None:

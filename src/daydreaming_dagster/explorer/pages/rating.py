@@ -91,7 +91,7 @@ def show_essay(pages: Pages, request: Request) -> Response:
     return pages.page(request, "rate_essay.html", values)
 
 
-def take_rating(pages: Pages, request: Request, form: dict[str, str]) -> Response:
+def take_rating(pages: Pages, _: Request, form: dict[str, str]) -> Response:
     """Stores what a rater said, then shows the next essay."""
     site = pages.site
     kept = {name: form.get(name, "") for name in ("rater", "rubric", "cohort")}

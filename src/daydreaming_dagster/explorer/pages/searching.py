@@ -100,7 +100,7 @@ def _search(site: Site, match: str, stage: str, page: int) -> tuple[list[dict[st
 def _complete(site: Site, hit: dict[str, Any], query: str, field: str) -> dict[str, Any]:
     """The hit with a passage around the words, and where it stands."""
     stage = Stage(hit["stage"])
-    words = [word for word in re.findall(r"\w+", query)]
+    words = re.findall(r"\w+\*?", query)
     places = {"response": ("raw",), "prompt": ("prompt",)}.get(field, ("raw", "parsed", "prompt"))
     for part in places:
         text, _ = find_text(site, stage, hit["gen_id"], part)
@@ -121,10 +121,14 @@ def _complete(site: Site, hit: dict[str, Any], query: str, field: str) -> dict[s
 
 
 def find_passage(text: str, words: list[str]) -> Markup | None:
-    """A passage around the first of the words, with all of them marked; None when none stands in the text."""
+    """A passage around the first of the words, with all of them marked; None when none stands in the text.
+
+    A word with a star at its end stands for all words that begin so.
+    """
     if not words:
         return None
-    pattern = re.compile(r"\b(" + "|".join(re.escape(word) for word in words) + r")", re.IGNORECASE)
+    ends = (re.escape(word.removesuffix("*")) + (r"\w*" if word.endswith("*") else "") for word in words)
+    pattern = re.compile(rf"\b({'|'.join(ends)})\b", re.IGNORECASE)
     first = pattern.search(text)
     if first is None:
         return None

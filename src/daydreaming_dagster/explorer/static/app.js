@@ -167,11 +167,12 @@ function specifyRanking(data) {
     data: { values: data.rows },
     width: "container",
     height: { step: 16 },
+    autosize: { type: "fit-x", contains: "padding" },
     encoding: { y, href: { field: "href" }, tooltip: [{ field: "essay" }, { field: "raw", format: ".2f" },
       { field: "shrunken", format: ".2f" }, { field: "low", format: ".2f" }, { field: "high", format: ".2f" }] },
     layer: [
       { mark: { type: "rule", color: soft, strokeWidth: 5, strokeCap: "round" },
-        encoding: { x: { field: "low", ...x, title: data.rubric }, x2: { field: "high" } } },
+        encoding: { x: { field: "low", ...x, title: data.rubric, axis: { tickCount: 10 } }, x2: { field: "high" } } },
       { mark: { type: "point", filled: false, size: 50, color: ink }, encoding: { x: { field: "raw", ...x } } },
       { transform: [{ filter: "isValid(datum.shrunken)" }],
         mark: { type: "point", filled: true, size: 60, color: accent, opacity: 1 }, encoding: { x: { field: "shrunken", ...x } } },

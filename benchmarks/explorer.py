@@ -1,0 +1,281 @@
+"""The explorer over a large store: time per page on the server, time and memory to take the store in.
+
+    python -m benchmarks.explorer --generations 100000 --folder /tmp/large
+
+The store is made once in the folder and used again. Each page is asked for three times after every kept answer was
+made worthless (a generation was added), and ten times more; the figures are the slowest of the three and the median
+of the ten. Bars: 300 ms per page, 500 MB of memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import platform
+import random
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path
+from urllib.parse import quote
+
+from daydreaming_dagster.domain.combinations import Combination, build_combination
+from daydreaming_dagster.domain.membership import Axes, Member, build_cartesian_members
+from daydreaming_dagster.domain.stages import Stage
+from daydreaming_dagster.store import files
+from daydreaming_dagster.store.generations import GenerationMetadata, GenerationStore, Outcome
+from daydreaming_dagster.store.membership_csv import dump_membership
+from daydreaming_dagster.store.paths import DataPaths
+
+_BAR_S, _BAR_MB = 0.3, 500
+_PER_DRAFT = 40  # a draft, 3 essays, 36 evaluations
+_COHORT = "large"
+_CONCEPTS = [f"concept-{number:02d}" for number in range(20)]
+_SYLLABLES = [
+    "ba",
+    "ce",
+    "di",
+    "fo",
+    "gu",
+    "la",
+    "me",
+    "ni",
+    "po",
+    "ru",
+    "sa",
+    "te",
+    "vi",
+    "wo",
+    "xu",
+    "za",
+    "bre",
+    "dro",
+]
+_ROOT = Path(__file__).parents[1]
+
+
+def make_store(paths: DataPaths, generations: int) -> list[Member]:
+    """A store of about so many generations; one that is there already is used as it is."""
+    drafts = max(1, generations // _PER_DRAFT)
+    combos = [build_combination(pair, "paragraph", 2) for pair in combinations(_CONCEPTS, 2)]
+    axes = Axes(
+        draft_templates=tuple(f"draft-{name}" for name in "abcde"),
+        essay_templates=("essay-a", "essay-b", "essay-c"),
+        evaluation_templates=("novelty", "gemini-prior-art-eval", "coherence"),
+        generation_models=("writer-a", "writer-b", "writer-c"),
+        evaluation_models=tuple(f"judge-{name}" for name in "abcd"),
+        replicates={Stage.DRAFT: 1, Stage.ESSAY: 1, Stage.EVALUATION: 3},
+    )
+    used = combos[: max(1, drafts // 15)]
+    members = build_cartesian_members(_COHORT, [combo.combo_id for combo in used], axes)
+    if not paths.manifest(_COHORT).exists():
+        subprocess.run(["cp", "-r", str(_ROOT / "data" / "1_raw"), str(paths.root)], check=True)
+        _write_generations(paths, members)
+        files.write_bytes(paths.membership(_COHORT), dump_membership(members))
+        files.write_json(paths.manifest(_COHORT), _build_manifest(used))
+    return members
+
+
+def _build_manifest(combos: list[Combination]) -> dict[str, object]:
+    return {
+        "cohort_id": _COHORT,
+        "created_at": "2026-01-01T00:00:00+00:00",
+        "combinations": {
+            combo.combo_id: {
+                "concept_ids": combo.concept_ids,
+                "description_level": combo.description_level,
+                "k_max": combo.k_max,
+            }
+            for combo in combos
+        },
+    }
+
+
+def _write_generations(paths: DataPaths, members: list[Member]) -> None:
+    store = GenerationStore(paths)
+    chance = random.Random(1)
+    words = ["".join(chance.choices(_SYLLABLES, k=chance.randint(1, 4))) for _ in range(30_000)]
+    texts: dict[str, str] = {}
+    for member in members:
+        outcome = _build_outcome(member, texts.get(member.parent_gen_id, ""), chance, words)
+        if member.stage is not Stage.EVALUATION:
+            texts[member.gen_id] = outcome.text or ""
+        store.write_outcome(outcome)
+
+
+def _build_outcome(member: Member, parent: str, chance: random.Random, words: list[str]) -> Outcome:
+    length = {Stage.DRAFT: 300, Stage.ESSAY: 900, Stage.EVALUATION: 180}[member.stage]
+    # As in language, few words are most of a text: the ten thousandth is a hundred times as rare as the hundredth.
+    text = " ".join(words[int(len(words) ** chance.random())] for _ in range(length))
+    score = round(min(9.0, max(0.0, chance.gauss(5.5, 1.6))))
+    failed = chance.random() < 0.01 and member.stage is Stage.EVALUATION
+    text = f"{text}\nSCORE: {score}" if member.stage is Stage.EVALUATION else f"# {text[:60]}\n\n{text}"
+    raw = {
+        "cost_usd": 0.0004,
+        "duration_s": 2.5,
+        "finished_at": f"2026-01-01T{chance.randint(0, 23):02d}:00:00+00:00",
+        "usage": {"prompt_tokens": 1500, "completion_tokens": length},
+        "failure": {"reason": "parse_failed", "message": "no score", "code": "no_score"} if failed else None,
+    }
+    parsed = None if failed else (f"{score}.0\n" if member.stage is Stage.EVALUATION else text)
+    prompt = f"Read this and answer.\n\n{parent}\n\n" + "The rules of this template are these. " * 20
+    return Outcome(
+        GenerationMetadata.of_member(member), prompt, text, raw, parsed, None if failed else {"success": True}
+    )
+
+
+def list_pages(members: list[Member]) -> dict[str, str]:
+    """The address of each kind of page."""
+    essay = next(member.gen_id for member in members if member.stage is Stage.ESSAY)
+    other = [member.gen_id for member in members if member.stage is Stage.ESSAY][1]
+    judged = next(member.gen_id for member in members if member.stage is Stage.EVALUATION)
+    return {
+        "overview": "/",
+        "cohort": f"/cohort/{_COHORT}",
+        "failures": f"/failures?cohort={_COHORT}&reason=parse_failed",
+        "essays": "/essays",
+        "essays, filtered": f"/essays?cohort={_COHORT}&concept=concept-01&concept=concept-02&rubric=coherence",
+        "essays, last page": "/essays?page=100000",
+        "essays, by disagreement": "/essays?sort=spread",
+        "reader": f"/generation/{essay}",
+        "reader in the list": f"/generation/{essay}?at=2000",
+        "evaluation": f"/generation/{judged}",
+        "lineage": f"/generation/{essay}/lineage",
+        "compare": f"/compare?a={essay}&b={other}",
+        "heat maps": "/maps",
+        "heat maps, cohort": f"/maps?cohort={_COHORT}",
+        "judges": "/judges",
+        "search, rare word": "/search?q=zabrecli*",
+        "search, two words": "/search?q=ba+ce",
+        "search, word in every text": "/search?q=rules",
+        "search, phrase": "/search?q=" + quote('"rules of this template"'),
+        "rating": "/rate/essay?rater=Ada&rubric=novelty",
+    }
+
+
+def measure(port: int, pages: dict[str, str], disturb: Iterator[None]) -> list[dict[str, object]]:
+    """Seconds per page: the slowest when nothing is kept, and the median when it is."""
+    found: list[dict[str, object]] = []
+    for name, address in pages.items():
+        fresh: list[float] = []
+        for _ in range(3):
+            next(disturb)
+            fresh.append(_ask(port, address)[0])
+        kept = [_ask(port, address)[0] for _ in range(10)]
+        size = _ask(port, address)[1]
+        found.append({"page": name, "fresh_s": max(fresh), "kept_s": statistics.median(kept), "bytes": size})
+    return found
+
+
+def _ask(port: int, address: str) -> tuple[float, int]:
+    started = time.perf_counter()
+    for _ in range(3):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
+        connection.request("GET", address)
+        answer = connection.getresponse()
+        body = answer.read()
+        connection.close()
+        if answer.status != 303:
+            break
+        address = str(answer.headers["location"])
+    if answer.status != 200:
+        raise RuntimeError(f"{address} answered {answer.status}: {body[:500]!r}")
+    return time.perf_counter() - started, len(body)
+
+
+def _disturb(paths: DataPaths) -> Iterator[None]:
+    """Makes the kept answers worthless, as a generation that arrives does."""
+    import sqlite3
+
+    database = sqlite3.connect(paths.search_index, timeout=60)
+    while True:
+        with database:
+            database.execute("UPDATE fact SET value = value + 1 WHERE name = 'revision'")
+        yield
+
+
+def _read_memory_mb(process_id: int, field: str) -> float:
+    status = Path(f"/proc/{process_id}/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith(field)).split()[1]) / 1024
+
+
+def main() -> None:
+    """Makes the store, starts the explorer, measures, writes `benchmarks/results/explorer.json`, prints a table."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--generations", type=int, default=100_000)
+    options.add_argument("--folder", type=Path, required=True, help="where the store is made, or is already")
+    chosen = options.parse_args()
+    paths = DataPaths(chosen.folder / "data")
+    paths.root.mkdir(parents=True, exist_ok=True)
+    started = time.perf_counter()
+    members = make_store(paths, chosen.generations)
+    print(f"{len(members):,} generations ready after {time.perf_counter() - started:.0f} s", flush=True)
+    for suffix in ("", "-wal", "-shm"):
+        paths.search_index.with_name(paths.search_index.name + suffix).unlink(missing_ok=True)
+    command = [
+        sys.executable,
+        "-c",
+        "from daydreaming_dagster.cli.main import main; main()",
+        "explore",
+        "--port",
+        "8799",
+    ]
+    environment = {**os.environ, "DAYDREAMING_DATA_ROOT": str(paths.root)}
+    server = subprocess.Popen(command, env=environment, cwd=chosen.folder)
+    try:
+        build_s = _wait_until_built(paths, len(members))
+        build_mb = _read_memory_mb(server.pid, "VmHWM")
+        rows = measure(8799, list_pages(members), _disturb(paths))
+        report = {
+            "generations": len(members),
+            "build_s": round(build_s, 1),
+            "index_mb": round(paths.search_index.stat().st_size / 2**20),
+            "memory_after_build_mb": round(build_mb),
+            "memory_peak_mb": round(_read_memory_mb(server.pid, "VmHWM")),
+            "load": os.getloadavg()[0],
+            "python": platform.python_version(),
+            "pages": rows,
+        }
+    finally:
+        server.terminate()
+        server.wait(timeout=60)
+    _write_report(report, rows)
+
+
+def _wait_until_built(paths: DataPaths, wanted: int) -> float:
+    import sqlite3
+
+    started = time.perf_counter()
+    while True:
+        time.sleep(1)
+        try:
+            database = sqlite3.connect(f"file:{paths.search_index}?mode=ro", uri=True, timeout=60)
+            done = database.execute("SELECT count(*) FROM generation").fetchone()[0]
+            counted = database.execute("SELECT sum(n) FROM progress WHERE status <> 'missing'").fetchone()[0]
+            database.close()
+        except sqlite3.OperationalError:
+            continue
+        if done >= wanted and counted == wanted:
+            return time.perf_counter() - started
+
+
+def _write_report(report: dict[str, object], rows: list[dict[str, object]]) -> None:
+    results = Path(__file__).parent / "results"
+    results.mkdir(exist_ok=True)
+    (results / "explorer.json").write_text(json.dumps(report, indent=2) + "\n")
+    print(json.dumps({name: value for name, value in report.items() if name != "pages"}))
+    for row in rows:
+        flag = "" if row["fresh_s"] < _BAR_S else "  OVER THE BAR"
+        kept, fresh = 1000 * row["kept_s"], 1000 * row["fresh_s"]
+        print(f"{row['page']:28} fresh {fresh:7.0f} ms   kept {kept:7.0f} ms   {row['bytes'] / 1024:6.0f} KiB{flag}")
+    if report["memory_peak_mb"] > _BAR_MB:
+        print(f"MEMORY OVER THE BAR of {_BAR_MB} MB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,261 @@
+"""Each page shows what it promises, on a store that is full, empty, or damaged."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote
+
+import pytest
+from tests.explorer.readable_store import ReadableStore
+
+from daydreaming_dagster.domain.stages import Stage
+
+PAGES = [
+    "/",
+    "/essays",
+    "/maps",
+    "/judges",
+    "/failures",
+    "/compare",
+    "/search",
+    "/rate",
+    "/rate/essay?rater=A&rubric=novelty",
+]
+
+
+@pytest.mark.parametrize("address", PAGES)
+def test_every_page_answers_on_a_store_that_is_filled(filled: ReadableStore, address: str) -> None:
+    answer = filled.get(address)
+    assert answer.status == 200
+    assert answer.text.count("<h1") == 1
+
+
+@pytest.mark.parametrize("address", PAGES)
+def test_every_page_answers_before_anything_was_made(empty: ReadableStore, address: str) -> None:
+    assert empty.get(address).status == 200
+
+
+@pytest.mark.parametrize("address", PAGES)
+def test_every_page_answers_while_the_input_files_cannot_be_read(own: ReadableStore, address: str) -> None:
+    own.paths.concepts_csv.write_text("nonsense\n")
+    own.refresh()
+    answer = own.get(address)
+    assert answer.status in {200, 303}
+    if answer.status == 200:
+        assert "daydreaming doctor" in answer.text
+
+
+def test_an_empty_store_says_which_command_fills_it(empty: ReadableStore) -> None:
+    assert "daydreaming run" in empty.get("/").text
+
+
+def test_the_first_page_shows_progress_and_cost_of_each_cohort(filled: ReadableStore) -> None:
+    text = filled.get("/").text
+    assert f'href="/cohort/{filled.cohort_id}"' in text
+    assert f"${0.25 * len(filled.members):.2f}" in text
+    assert "Everything is done." in text
+
+
+def test_a_cohort_page_polls_while_something_is_missing_and_stops_when_all_is_done(own: ReadableStore) -> None:
+    address = f"/cohort/{own.cohort_id}"
+    assert "hx-get" not in own.get(address).text
+    member = own.of(Stage.EVALUATION)[0]
+    folder = own.paths.generation(member.stage, member.gen_id)
+    for file in folder.iterdir():
+        file.unlink()
+    folder.rmdir()
+    own.refresh()
+    assert f'hx-get="{address}"' in own.get(address).text
+    part = own.get(address, hx_request="true").text
+    assert part.startswith('<div id="live"') and "<html" not in part
+
+
+def test_failures_are_grouped_by_reason_with_the_command_that_mends_them(own: ReadableStore) -> None:
+    lasting = {"reason": "parse_failed", "message": "no score found", "code": "no_score", "lasting": True}
+    passing = {"reason": "rate_limited", "message": "too many requests", "code": "", "lasting": False}
+    judged = own.of(Stage.EVALUATION)
+    for member, failure in zip(judged, [lasting, lasting, passing], strict=False):
+        folder = own.paths.generation(member.stage, member.gen_id)
+        for file in folder.iterdir():
+            file.unlink()
+        folder.rmdir()
+        own.write(member, failure=failure)
+    own.refresh()
+    text = own.get(f"/failures?cohort={own.cohort_id}").text
+    assert text.index("parse_failed") < text.index("rate_limited")
+    assert f"DD_COHORT={own.cohort_id} daydreaming run --retry parse_failed" in text
+    assert "--retry rate_limited" not in text
+    listed = own.get("/failures?reason=parse_failed").text
+    assert judged[0].gen_id in listed and judged[2].gen_id not in listed.split("What happened")[1]
+
+
+def list_rows(text: str) -> list[str]:
+    return re.findall(r'data-row href="/generation/(e_\w+)', text)
+
+
+def test_the_leaderboard_sorts_by_the_mean_of_the_rubric(filled: ReadableStore) -> None:
+    text = filled.get("/essays?rubric=coherence").text
+    shown = [float(score) for score in re.findall(r'data-name="coherence"><span class="score">([\d.]+)', text)]
+    assert len(shown) == len(filled.of(Stage.ESSAY))
+    assert shown == sorted(shown, reverse=True)
+    lowest = filled.get("/essays?rubric=coherence&sort=lowest").text
+    assert set(list_rows(lowest)) == set(list_rows(text))
+
+
+def test_replicates_of_a_judge_count_as_one_judge(own: ReadableStore) -> None:
+    essay = own.of(Stage.ESSAY)[0].gen_id
+    row = own.site.row("SELECT * FROM essay_score WHERE essay_gen_id = ? AND template_id = 'novelty'", (essay,))
+    again = next(m for m in own.of(Stage.EVALUATION) if m.parent_gen_id == essay and m.template_id == "novelty")
+    own.write(again._replace(gen_id="v_again1", replicate=2), place=7)
+    own.refresh()
+    after = own.site.row("SELECT * FROM essay_score WHERE essay_gen_id = ? AND template_id = 'novelty'", (essay,))
+    assert row is not None and after is not None
+    assert (after["n_judges"], after["n_ratings"]) == (row["n_judges"], row["n_ratings"] + 1)
+
+
+def test_filters_narrow_the_list_and_stay_in_the_links(filled: ReadableStore) -> None:
+    everything = list_rows(filled.get("/essays").text)
+    narrowed = filled.get("/essays?essay_template=plain&concept=flywheel").text
+    rows = list_rows(narrowed)
+    assert 0 < len(rows) < len(everything)
+    assert "essay_template=plain" in narrowed
+    plain = {m.gen_id for m in filled.of(Stage.ESSAY) if m.template_id == "plain"}
+    assert set(rows) <= plain
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["page=0", "page=-3", "page=9999999999999", "page=x", "sort=drop", "rubric=none", "at=x", "concept=" * 40],
+)
+def test_an_address_with_nonsense_in_it_is_no_error(filled: ReadableStore, question: str) -> None:
+    assert filled.get(f"/essays?{question}").status in {200, 303}
+    essay = filled.of(Stage.ESSAY)[0].gen_id
+    assert filled.get(f"/generation/{essay}?{question}").status == 200
+
+
+def test_the_reader_shows_draft_essay_and_every_evaluation_and_knows_its_neighbours(filled: ReadableStore) -> None:
+    first, second, third = list_rows(filled.get("/essays?rubric=novelty").text)[:3]
+    text = filled.get(f"/generation/{second}?rubric=novelty&at=1").text
+    essay = next(member for member in filled.members if member.gen_id == second)
+    places = {member.gen_id: place for place, member in enumerate(filled.members)}
+    assert f"Word{places[second]} stands" in text
+    assert f"Word{places[essay.parent_gen_id]} stands" in text
+    judged = [member for member in filled.of(Stage.EVALUATION) if member.parent_gen_id == second]
+    assert all(f"Because of reason {places[member.gen_id]}." in text for member in judged)
+    assert re.search(rf'rel="prev" data-step href="/generation/{first}\?', text)
+    assert re.search(rf'rel="next" data-step href="/generation/{third}\?', text)
+
+
+@pytest.mark.parametrize("part", ["parsed", "raw", "prompt", "metadata", "versions", "lineage", "parsed/plain"])
+def test_every_part_of_a_generation_has_an_address(filled: ReadableStore, part: str) -> None:
+    for stage in Stage:
+        assert filled.get(f"/generation/{filled.of(stage)[0].gen_id}/{part}").status == 200
+
+
+def test_the_lineage_leads_from_concepts_to_evaluations(filled: ReadableStore) -> None:
+    essay = filled.of(Stage.ESSAY)[0]
+    text = filled.get(f"/generation/{essay.gen_id}/lineage").text
+    judged = [member.gen_id for member in filled.of(Stage.EVALUATION) if member.parent_gen_id == essay.gen_id]
+    for name in (essay.parent_gen_id, essay.gen_id, *judged):
+        assert f'<a href="/generation/{name}"' in text
+    assert "/essays?concept=" in text
+
+
+def test_metadata_leads_to_dagster(filled: ReadableStore) -> None:
+    essay = filled.of(Stage.ESSAY)[0].gen_id
+    assert f"http://dagster.test/assets/essay_raw?partition={essay}" in filled.get(f"/generation/{essay}/metadata").text
+
+
+def test_a_generation_that_is_not_made_yet_says_how_to_make_it(own: ReadableStore) -> None:
+    member = own.of(Stage.EVALUATION)[0]
+    folder = own.paths.generation(member.stage, member.gen_id)
+    for file in folder.iterdir():
+        file.unlink()
+    folder.rmdir()
+    own.refresh()
+    answer = own.get(f"/generation/{member.gen_id}")
+    assert answer.status == 404
+    assert f"DD_COHORT={own.cohort_id} daydreaming run" in answer.text
+
+
+def test_damaged_files_are_shown_as_such_and_break_no_page(own: ReadableStore) -> None:
+    essay = own.of(Stage.ESSAY)[0]
+    folder = own.paths.generation(essay.stage, essay.gen_id)
+    (folder / "parsed.txt").write_bytes(b"\xff\xfe broken")
+    (folder / "raw_metadata.json").write_text("{")
+    own.age(essay)
+    own.refresh()
+    answer = own.get(f"/generation/{essay.gen_id}")
+    assert answer.status == 200
+    assert "is not UTF-8 text" in answer.text
+    assert own.get("/essays?status=failed").text.count("data-row") == 1
+
+
+def test_an_earlier_response_is_kept_and_compared_with_the_present_one(own: ReadableStore) -> None:
+    essay = own.of(Stage.ESSAY)[0]
+    own.root.store.write_response(essay.stage, essay.gen_id, "A badger dreams of moats.", {"call_id": "second"})
+    own.age(essay)
+    own.refresh()
+    assert "Version 1" in own.get(f"/generation/{essay.gen_id}/versions").text
+    text = own.get(f"/compare?a={essay.gen_id}&av=1&b={essay.gen_id}&part=raw").text
+    assert "hedgehog" in text
+    assert re.search(r"<ins>[^<]*badger", text)
+
+
+def test_two_chosen_essays_are_compared_with_their_scores(filled: ReadableStore) -> None:
+    first, second = [member.gen_id for member in filled.of(Stage.ESSAY)][:2]
+    text = filled.get(f"/compare?pick={first}&pick={second}").text
+    assert "of their words in the same order" in text
+    assert "<del>" in text and "<ins>" in text
+    assert "novelty" in text
+
+
+def test_a_cell_of_the_concept_map_counts_the_essays_it_leads_to(filled: ReadableStore) -> None:
+    text = filled.get("/maps?rubric=novelty").text
+    cells = re.findall(r'<a href="(/essays\?[^"]*concept=[^"]*)">[\d.]+<small>(\d+)</small>', text)
+    assert len(cells) == 9
+    for address, count in cells[:4]:
+        assert len(list_rows(filled.get(address.replace("&amp;", "&")).text)) == int(count)
+
+
+def test_the_judges_page_lists_judges_and_where_they_disagree(filled: ReadableStore) -> None:
+    text = filled.get("/judges?rubric=novelty").text
+    assert "strict" in text and "kind" in text
+    assert "Disagreements worth reading" in text
+    data = filled.get("/judges/scores.json?rubric=novelty").text
+    assert '"judge":"strict"' in data
+
+
+def test_search_finds_words_phrases_and_beginnings_and_shows_where(filled: ReadableStore) -> None:
+    place = filled.members.index(filled.of(Stage.ESSAY)[0])
+    text = filled.get(f"/search?q=word{place}").text
+    assert f"<mark>Word{place}</mark>" in text
+    assert filled.of(Stage.ESSAY)[0].gen_id in text
+    assert "Nothing holds all" in filled.get("/search?q=%22moats+of+dreams%22").text
+    assert "Nothing holds all" not in filled.get("/search?q=%22dreams+of+moats%22").text
+    assert "hedgehog" in filled.get("/search?q=hedge*").text
+
+
+def test_search_looks_into_prompts(filled: ReadableStore) -> None:
+    text = filled.get(f"/search?q={quote('answer number 3')}&in=prompt").text
+    assert filled.members[3].gen_id in text
+
+
+@pytest.mark.parametrize(
+    "question", ['"', "*", "AND", "NEAR(", "a:b", "-x", "'; DROP TABLE text", "(" * 200, "\x00", "🦔"]
+)
+def test_no_question_breaks_the_search(filled: ReadableStore, question: str) -> None:
+    answer = filled.get(f"/search?q={quote(question)}")
+    assert answer.status == 200
+    assert "does not understand" not in answer.text
+
+
+def test_a_whole_id_leads_to_its_page(filled: ReadableStore) -> None:
+    essay = filled.of(Stage.ESSAY)[0].gen_id
+    assert filled.get(f"/search?q={essay}").headers["location"] == f"/generation/{essay}"
+    assert filled.get(f"/search?q={filled.cohort_id}").headers["location"] == f"/cohort/{filled.cohort_id}"
+
+
+def test_what_is_unknown_is_404_with_a_way_out(filled: ReadableStore) -> None:
+    for address in ("/nothing", "/generation/e_unknown", "/cohort/none", "/generation/..%2f..", "/static/none.js"):
+        assert filled.get(address).status == 404
