@@ -39,7 +39,7 @@ class SharedLimits:
 
     def __init__(self, paths: DataPaths, pool: Pool, now_s: Callable[[], float] = time.time) -> None:
         self._folder = paths.pool(quote(pool.pool, safe=" "))
-        self._slots = _Slots(self._folder, pool.max_concurrent)
+        self._slots = _Slots(self._folder, pool.max_concurrent, now_s)
         self._now_s = now_s
         minute, day = SlidingWindowLog(), FixedWindow()  # days begin at midnight UTC, as providers count them
         self._rates = [
@@ -92,12 +92,13 @@ class _Slots:
     Whoever finds none free says so by waiting in a file of its own; the others then take no slot beyond their share.
     """
 
-    def __init__(self, folder: Path, count: int) -> None:
+    def __init__(self, folder: Path, count: int, now_s: Callable[[], float]) -> None:
+        self._now_s = now_s
         self._folder = folder / "slots"
         self._count = count
         self._held: list[tuple[int, int]] = []
         self._waiting: int | None = None
-        self._crowded_until = 0.0
+        self._looked_at = 0.0
         self._share = count
         with files.explain_os_errors(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -129,9 +130,9 @@ class _Slots:
 
     def _find_share(self) -> int:
         """How many slots this process may hold: all, or its part when others wait. Looked up now and then."""
-        now = time.monotonic()
-        if now >= self._crowded_until:
-            self._crowded_until = now + _SLOT_RETRY_S
+        now = self._now_s()
+        if abs(now - self._looked_at) >= _SLOT_RETRY_S:
+            self._looked_at = now
             others = self._count_waiting() - (self._waiting is not None)
             self._share = max(1, -(-self._count // (1 + others))) if others > 0 else self._count
         return self._share

@@ -99,6 +99,8 @@ class LearnedRate:
         if self.limit is None or len(self._sent) < self.limit:
             return 0.0
         if now >= self._search_at:
+            if self._step > _SEARCH_SHARE:
+                self._patience = 2  # the last search was not refused: there is more to be found
             self.limit += max(1, int(self.limit * self._step))
             self._step *= 2
             self._search_at = now + self._patience * self.window_s

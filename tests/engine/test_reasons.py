@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.engine.test_forecast import make_workspace, run_all
+
+from daydreaming_dagster.domain.membership import Member
+from daydreaming_dagster.domain.stages import Stage
+from daydreaming_dagster.engine.reasons import explain, find_first_difference, find_stale
+from daydreaming_dagster.engine.workspace import Workspace
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    workspace = make_workspace(tmp_path / "data", 2)
+    run_all(workspace)
+    return workspace
+
+
+def reopen(workspace: Workspace) -> Workspace:
+    return Workspace(workspace.paths, workspace.config)
+
+
+def members(workspace: Workspace, stage: Stage) -> list[Member]:
+    return [member for member in workspace.require_current_cohort().members if member.stage is stage]
+
+
+def stale_ids(workspace: Workspace) -> dict[str, str]:
+    cohort = workspace.require_current_cohort()
+    return {member.gen_id: change.what for member, change in find_stale(workspace.recipe(), cohort.members)}
+
+
+def test_a_done_generation_says_so_and_what_it_cost(workspace: Workspace) -> None:
+    (member, _) = members(workspace, Stage.ESSAY)
+    reason = explain(workspace.recipe(), member)
+    assert (reason.state.status, reason.next_action, reason.changes) == ("done", "nothing", ())
+
+
+def test_a_missing_one_waits_for_its_parent(workspace: Workspace) -> None:
+    (essay, _) = members(workspace, Stage.ESSAY)
+    for stage, gen_id in ((Stage.ESSAY, essay.gen_id), (Stage.DRAFT, essay.parent_gen_id)):
+        for path in workspace.store.folder(stage, gen_id).iterdir():
+            path.unlink()
+    reason = explain(workspace.recipe(), essay)
+    assert reason.next_action == "wait for its parent"
+    assert essay.parent_gen_id in " ".join(reason.because)
+
+
+def test_nothing_is_stale_after_a_run(workspace: Workspace) -> None:
+    assert stale_ids(workspace) == {}
+
+
+def test_an_edited_template_makes_its_generations_stale_and_names_the_line(workspace: Workspace) -> None:
+    path = workspace.paths.template(Stage.ESSAY, "essay")
+    path.write_text(path.read_text().replace("Write it out.", "Write it out well."))
+    changed = reopen(workspace)
+    assert stale_ids(changed) == {member.gen_id: "prompt, line 1" for member in members(workspace, Stage.ESSAY)}
+    reason = explain(changed.recipe(), members(workspace, Stage.ESSAY)[0])
+    assert reason.changes[0].second.endswith("Write it out well.")
+    assert "--partition" in reason.fix
+
+
+def test_another_api_model_or_parameter_is_named_before_the_prompt(workspace: Workspace) -> None:
+    path = workspace.paths.models_csv
+    path.write_text(path.read_text().replace("fake/judge", "fake/judge-2"))
+    found = stale_ids(reopen(workspace))
+    assert found == {member.gen_id: "model" for member in members(workspace, Stage.EVALUATION)}
+
+
+def test_an_edited_draft_makes_its_essay_stale(workspace: Workspace) -> None:
+    draft, _ = members(workspace, Stage.DRAFT)
+    (workspace.store.folder(Stage.DRAFT, draft.gen_id) / "parsed.txt").write_text("Something else.")
+    essays = {member.gen_id for member in members(workspace, Stage.ESSAY) if member.parent_gen_id == draft.gen_id}
+    assert set(stale_ids(workspace)) == essays
+
+
+def test_two_generations_part_ways_at_the_outermost_input_that_differs(workspace: Workspace) -> None:
+    first, second = members(workspace, Stage.DRAFT)
+    recipe = workspace.recipe()
+    difference = find_first_difference(recipe, first, second)
+    assert difference is not None
+    assert (difference.what, difference.first, difference.second) == ("replicate", "1", "2")
+    assert find_first_difference(recipe, first, first) is None
+
+
+def test_data_of_older_versions_is_not_called_stale_for_what_it_does_not_say(workspace: Workspace) -> None:
+    for member in members(workspace, Stage.DRAFT):
+        workspace.store.update_raw_metadata(Stage.DRAFT, member.gen_id, {"request_sha256": None})
+    assert stale_ids(workspace) == {}
