@@ -182,12 +182,12 @@ def write_budget(workspace: Workspace) -> WrittenTable:
     table = build_budget(
         read_calls(workspace.store, workspace.require_current_cohort().members),
         read_models(workspace.catalogue),
-        _select_ideas(ranking, workspace.catalogue),
+        select_ideas(ranking, workspace.catalogue),
     )
     return _write(summary_path(workspace.paths, "budget"), table)
 
 
-def _select_ideas(ranking: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
+def select_ideas(ranking: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
     """Essays that reach `ACCEPTED_AT` on the first active rubric, which is what a run is about."""
     rubrics = catalogue.active_templates(Stage.EVALUATION)
     if not rubrics:

@@ -1,0 +1,218 @@
+"""Is A better than B, for anything that can be named: cohorts, experiments, templates, models.
+
+What a name stands for is found out here, and the ratings that tell; how they are compared is `analysis/comparison.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from daydreaming_dagster.analysis.comparison import COMPARABLE_COLUMNS, COMPARISON_SCHEMA, compare_levels
+from daydreaming_dagster.analysis.schema import Schema
+from daydreaming_dagster.analysis.statistics.multiplicity import adjust_holm
+from daydreaming_dagster.domain.errors import ConfigurationError
+from daydreaming_dagster.domain.stages import Stage
+from daydreaming_dagster.engine.workspace import Workspace
+from daydreaming_dagster.experiments.report_wording import show_count, show_interval, show_number, show_p
+from daydreaming_dagster.experiments.scope import list_experiments, read_scope, scope_of_cohort
+from daydreaming_dagster.experiments.scope_tables import build_scope_ratings
+from daydreaming_dagster.store.cohorts import iter_cohort_ids, read_cohort
+
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "cohort": ("cohort_id",),
+    "experiment": ("experiment_id",),
+    "template": ("draft_template", "essay_template", "evaluation_template"),
+    "model": ("generator_model", "judge_model"),
+}
+"""What can be compared, and the columns of the ratings in which it stands."""
+
+_JUDGING = ("evaluation_template", "judge_model", "judge_family")
+
+CONTRASTS_SCHEMA: Schema = {"by": pl.String(), **COMPARISON_SCHEMA}
+"""As `COMPARISON_SCHEMA`; `by` is the column whose values are compared, `p_holm` adjusted over all rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The answer to one question.
+
+    Attributes:
+        columns: of the ratings, in which A and B were found.
+        table: a frame of `CONTRASTS_SCHEMA`.
+        notes: sentences about what was compared.
+    """
+
+    a: str
+    b: str
+    columns: tuple[str, ...]
+    table: pl.DataFrame
+    notes: list[str]
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether there is any number at all."""
+        return bool(self.table["is_comparable"].any())
+
+
+def compare_named(workspace: Workspace, a: str, b: str, by: str = "", margin: float | None = None) -> Comparison:
+    """Compares two cohorts, experiments, templates or models.
+
+    Args:
+        workspace: templates and models are compared within its cohort.
+        a, b: what to compare; the effect is A less B.
+        by: a key of `KINDS` or a column of the ratings; blank to find out.
+        margin: how many points count as no difference; None asks no such question.
+
+    Raises:
+        ConfigurationError: a name is unknown, stands for several kinds, or A and B are of different kinds.
+    """
+    if a == b:
+        raise ConfigurationError(
+            f"'{a}' is on both sides.", fix="Name two different ones: daydreaming compare A B", reason="same_sides"
+        )
+    if margin is not None and not (math.isfinite(margin) and margin > 0):
+        raise ConfigurationError(
+            f"A margin of {margin} points is no margin.", fix="Give a number above zero, such as --margin 0.5."
+        )
+    kind, columns = _find_kind(workspace, a, b, by)
+    ratings = _read_ratings(workspace, kind, a, b)
+    used = _choose_columns(ratings, columns, a, b)
+    table = build_contrasts(ratings, {column: [(a, b)] for column in used}, margin)
+    return Comparison(a, b, used, table, _write_notes(ratings, used, kind, a, b))
+
+
+def build_contrasts(
+    ratings: pl.DataFrame,
+    questions: Mapping[str, Sequence[tuple[str, str]] | None],
+    margin: float | None = None,
+) -> pl.DataFrame:
+    """Comparisons along several columns, asked together; see `CONTRASTS_SCHEMA`.
+
+    Args:
+        ratings: a frame of `RATINGS_LONG_SCHEMA`.
+        questions: by column the pairs of values; None compares all with all.
+        margin: how many points count as no difference.
+    """
+    tables = [
+        compare_levels(ratings, column, pairs, margin=margin).select(pl.lit(column).alias("by"), pl.all())
+        for column, pairs in questions.items()
+    ]
+    table = pl.concat(tables) if tables else pl.DataFrame(schema=CONTRASTS_SCHEMA)
+    p = table["p"].fill_null(math.nan).to_numpy()
+    adjusted = [None if math.isnan(value) else float(value) for value in adjust_holm(np.asarray(p, dtype=np.float64))]
+    return table.with_columns(p_holm=pl.Series(adjusted, dtype=pl.Float64))
+
+
+def describe_contrast(row: Mapping[str, Any]) -> str:
+    """One row of the contrasts as a sentence: the verdict, then the figures that it rests on."""
+    a, b, construct = row["a"], row["b"], row["construct"]
+    if not row["is_comparable"]:
+        return f"{construct or 'all constructs'}: {row['note']}."
+    interval = show_interval(row["effect"], row["low"], row["high"])
+    units = f"{row['design']} over {show_count(row['n_clusters'], 'combination')}"
+    figures = f"difference {interval} points, p {show_p(row['p'])}, after Holm {show_p(row['p_holm'])}, {units}"
+    return f"{construct}: {_judge(row, a, b)} ({figures})."
+
+
+def _judge(row: Mapping[str, Any], a: str, b: str) -> str:
+    # A judge that gives more is lenient, not good.
+    better = "gives higher scores" if row["by"] in _JUDGING else "is better"
+    if row["p_holm"] is not None and row["p_holm"] < 0.05:
+        return f"{a} {better} than {b}" if row["effect"] > 0 else f"{b} {better} than {a}"
+    if row["is_equivalent"]:
+        return f"{a} and {b} differ by less than {show_number(row['margin'], 2)} points"
+    return f"which {better} cannot be told"
+
+
+def _find_kind(workspace: Workspace, a: str, b: str, by: str) -> tuple[str, tuple[str, ...]]:
+    if by in COMPARABLE_COLUMNS:
+        return next((kind for kind, columns in KINDS.items() if by in columns), "model"), (by,)
+    if by and by not in KINDS:
+        allowed = ", ".join([*KINDS, *COMPARABLE_COLUMNS])
+        raise ConfigurationError(
+            f"There is nothing to compare by '{by}'; allowed: {allowed}.",
+            fix=f"Choose one of them: daydreaming compare {a} {b} --by template",
+        )
+    known = _list_known(workspace, [by] if by else list(KINDS))
+    kinds = [{kind for kind, names in known.items() if name in names} for name in (a, b)]
+    for name, found in zip((a, b), kinds, strict=True):
+        if not found:
+            raise _unknown(name, known)
+    shared = sorted(kinds[0] & kinds[1])
+    if len(shared) == 1:
+        return shared[0], KINDS[shared[0]]
+    if not shared:
+        words = [" and ".join(sorted(found)) for found in kinds]
+        raise ConfigurationError(
+            f"'{a}' is a {words[0]}, '{b}' is a {words[1]}: they cannot be compared.",
+            fix="Name two of one kind: daydreaming compare A B",
+            reason="kinds_differ",
+        )
+    raise ConfigurationError(
+        f"'{a}' and '{b}' are names of {' and of '.join(f'{kind}s' for kind in shared)}.",
+        fix=f"Say which you mean: daydreaming compare {a} {b} --by {shared[0]}",
+        reason="ambiguous",
+    )
+
+
+def _list_known(workspace: Workspace, kinds: Iterable[str]) -> dict[str, set[str]]:
+    catalogue = workspace.catalogue
+    known: dict[str, set[str]] = {}
+    for kind in kinds:
+        if kind == "cohort":
+            known[kind] = set(iter_cohort_ids(workspace.paths))
+        elif kind == "experiment":
+            known[kind] = set(list_experiments(workspace.store))
+        elif kind == "template":
+            known[kind] = {template_id for stage in Stage for template_id in catalogue.templates[stage]}
+        else:
+            known[kind] = set(catalogue.models)
+    return known
+
+
+def _unknown(name: str, known: Mapping[str, set[str]]) -> ConfigurationError:
+    near = get_close_matches(name, sorted(set().union(*known.values())), n=3)
+    hint = f" Did you mean {', '.join(near)}?" if near else ""
+    return ConfigurationError(
+        f"There is no {' or '.join(known)} called '{name}'.{hint}",
+        fix="See what there is: templates and models in data/1_raw, cohorts in data/cohorts, and daydreaming status",
+        reason="unknown_name",
+        culprits={"name": name},
+    )
+
+
+def _read_ratings(workspace: Workspace, kind: str, a: str, b: str) -> pl.DataFrame:
+    if kind == "cohort":
+        scopes = [scope_of_cohort(read_cohort(workspace.paths, cohort_id)) for cohort_id in (a, b)]
+    elif kind == "experiment":
+        scopes = [read_scope(workspace, name) for name in (a, b)]
+    else:
+        scopes = [read_scope(workspace)]
+    return pl.concat([build_scope_ratings(workspace, scope) for scope in scopes])
+
+
+def _choose_columns(ratings: pl.DataFrame, columns: tuple[str, ...], a: str, b: str) -> tuple[str, ...]:
+    """Columns that have both; where none has, those that have one; where none has any, the first."""
+    held = {column: {a, b} & set(ratings[column].drop_nulls().unique().to_list()) for column in columns}
+    most = max(len(found) for found in held.values())
+    return tuple(column for column, found in held.items() if len(found) == most) if most else columns[:1]
+
+
+def _write_notes(ratings: pl.DataFrame, columns: tuple[str, ...], kind: str, a: str, b: str) -> list[str]:
+    notes = []
+    if len(columns) > 1:
+        words = " and ".join(column.replace("_", " ") for column in columns)
+        notes.append(f"Both stand for more than one thing ({words}); each is compared, and p values count all of it.")
+    if kind in ("cohort", "experiment"):
+        column = KINDS[kind][0]
+        ids = [set(ratings.filter(pl.col(column) == name)["gen_id"].to_list()) for name in (a, b)]
+        if shared := len(ids[0] & ids[1]):
+            notes.append(f"{shared} ratings belong to both and cannot differ.")
+    return notes

@@ -1,0 +1,328 @@
+"""The parts of a report that say what was found: per construct, with interval and number, never across constructs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import polars as pl
+
+from daydreaming_dagster.experiments.comparison import describe_contrast
+from daydreaming_dagster.experiments.report_document import Block, Bullets, Grid, Paragraph, Section
+from daydreaming_dagster.experiments.report_material import Material
+from daydreaming_dagster.experiments.report_wording import (
+    NOT_ESTIMABLE,
+    show_count,
+    show_interval,
+    show_number,
+    show_p,
+    show_share,
+    show_usd,
+)
+
+_SHOWN_ENTRIES = 10
+_SHOWN_CONTRASTS = 15
+_SHOWN_EFFECTS = 12
+_FOUND = 0.05
+_HARDLY_ANY = 0.05
+"""Share of the variance of single ratings; with less of it in the essays a ranking shows next to nothing."""
+_STATISTICS = {
+    "krippendorff_alpha_ordinal": "Krippendorff's alpha, ordinal",
+    "krippendorff_alpha_interval": "Krippendorff's alpha, interval",
+    "icc_a1": "ICC(A,1): one rating, values matter",
+    "icc_ak": "ICC(A,k): mean of all judges, values matter",
+    "icc_ck": "ICC(C,k): mean of all judges, only order matters",
+    "kendall_w": "Kendall's W: agreement of rankings",
+    "weighted_kappa": "weighted kappa",
+    "intra_judge_alpha": "a judge with itself (alpha of replicates)",
+}
+
+
+def build_findings_sections(material: Material) -> list[Section]:
+    """A section per construct."""
+    return [_build_construct(material, construct) for construct in material.constructs]
+
+
+def summarise_construct(material: Material, construct: str) -> str:
+    """The construct in one sentence: its level, its best entry, and whether the order means anything."""
+    rated = material.rated.filter(pl.col("construct") == construct)
+    if rated.is_empty():
+        return f"{construct}: no rating at all."
+    scale = material.scale_of(construct)
+    on = f" on a scale of {scale[0]:g} to {scale[1]:g}" if scale else ""
+    essays = show_count(rated["essay_gen_id"].n_unique(), "essay")
+    mean = float(rated["value"].to_numpy().mean())
+    text = f"{construct}: {show_count(rated.height, 'rating')} of {essays}, mean {show_number(mean)}{on}."
+    return f"{text} {_summarise_order(material, construct)} {_summarise_contrasts(material, construct)}".strip()
+
+
+def _summarise_order(material: Material, construct: str) -> str:
+    best = _entries(material, construct, "essay").head(1)
+    if best.is_empty():
+        return ""
+    row = best.row(0, named=True)
+    if row["shrunken"] is None:
+        return "How far the order of the essays is more than chance cannot be estimated."
+    essay = material.table("variance_components", construct).filter(pl.col("component") == "essay")
+    share, share_low = essay.select("share", "share_low").row(0) if essay.height else (None, None)
+    if share is not None and share < _HARDLY_ANY:
+        return "The order of the essays is not distinguishable from chance."
+    text = f"The best essay is estimated at {show_interval(row['shrunken'], row['low'], row['high'])}"
+    if row["p_top_k"] is not None:
+        text += f" and is {_name_top(row['k'])} with a probability of {show_share(row['p_top_k'])}"
+    if share_low is not None and share_low < _HARDLY_ANY:
+        text += "; but that the whole order is chance cannot be ruled out"
+    return f"{text}."
+
+
+def _summarise_contrasts(material: Material, construct: str) -> str:
+    rows = material.contrasts.filter(pl.col("construct") == construct, pl.col("is_comparable"))
+    if rows.is_empty():
+        return ""
+    found = rows.filter(pl.col("p_holm") < _FOUND)
+    if found.is_empty():
+        return "No template or model can be told to be better than another."
+    stand = "stands" if found.height == 1 else "stand"
+    return f"{show_count(found.height, 'difference')} between templates or models {stand} out."
+
+
+def _build_construct(material: Material, construct: str) -> Section:
+    rubrics = material.rubrics_of(construct)
+    title = f"{construct} (LLM-judged)"
+    blocks: list[Block] = [Paragraph(_describe_rubric(material, construct))] if rubrics else []
+    summary = summarise_construct(material, construct).removeprefix(f"{construct}: ")
+    blocks.append(Paragraph(f"{summary[0].upper()}{summary[1:]}", is_lead=True))
+    if material.rated.filter(pl.col("construct") == construct).is_empty():
+        return Section(title, blocks)
+    parts = [
+        Section(f"{construct}: best combinations", list(_ranking_blocks(material, construct, "combination"))),
+        Section(f"{construct}: best essays", list(_ranking_blocks(material, construct, "essay"))),
+        Section(f"{construct}: templates and models", list(_contrast_blocks(material, construct))),
+        Section(f"{construct}: concepts", list(_concept_blocks(material, construct))),
+        Section(f"{construct}: agreement of the judges", list(_agreement_blocks(material, construct))),
+        Section(f"{construct}: where the variance comes from", list(_variance_blocks(material, construct))),
+    ]
+    return Section(title, blocks, parts)
+
+
+def _describe_rubric(material: Material, construct: str) -> str:
+    words = []
+    for rubric in material.rubrics_of(construct):
+        text = f"{rubric.template_name}: {rubric.description or 'no description'}"
+        lower = " (lower is better; values are turned round here)" if rubric.direction == "lower_is_better" else ""
+        words.append(f"{text}, {rubric.scale_min:g} to {rubric.scale_max:g}{lower}")
+    return ". ".join(words) + "."
+
+
+def _entries(material: Material, construct: str, level: str) -> pl.DataFrame:
+    return material.table("ranking", construct).filter(pl.col("level") == level)
+
+
+def _ranking_blocks(material: Material, construct: str, level: str) -> Iterator[Block]:
+    entries = _entries(material, construct, level)
+    if entries.is_empty():
+        yield Paragraph(f"No {level} was rated.")
+        return
+    others = entries["n_other_family"].fill_null(0).sum() < entries["n"].sum()
+    headers = [level, "raw mean", "estimate [95 %]", "P(top k)", "ratings"]
+    headers.insert(1, "concepts" if level == "combination" else "writer")
+    headers += ["without own family"] if others else []
+    shown = entries.head(_SHOWN_ENTRIES)
+    rows = [_ranking_cells(material, row, level, with_others=others) for row in shown.iter_rows(named=True)]
+    k = shown["k"][0]
+    yield Grid(
+        f"The {len(rows)} best of {entries.height}. Estimate: drawn towards the mean by the share of the spread that "
+        f"is noise, because the first of many is partly lucky. P(top k): probability of being {_name_top(k)}.",
+        headers,
+        rows,
+        n_text=2,
+    )
+    if note := _first(shown["note"]):
+        yield Paragraph(f"Note: {note}.")
+
+
+def _name_top(k: int) -> str:
+    return "the truly best" if k == 1 else f"among the {k} truly best"
+
+
+def _ranking_cells(material: Material, row: dict[str, Any], level: str, *, with_others: bool) -> list[str]:
+    about = _name_concepts(material, row["id"]) if level == "combination" else row["generator_model"] or "–"
+    cells = [
+        row["id"],
+        about,
+        show_number(row["raw_mean"]),
+        show_interval(row["shrunken"], row["low"], row["high"]),
+        show_share(row["p_top_k"]),
+        str(row["n"]),
+    ]
+    if with_others:
+        figures = (row["other_family_shrunken"], row["other_family_low"], row["other_family_high"])
+        cells.append(show_interval(*figures) if row["n_other_family"] else "no ratings")
+    return cells
+
+
+def _name_concepts(material: Material, combo_id: str) -> str:
+    combination = material.scope.combinations.get(combo_id)
+    concepts = material.workspace.catalogue.concepts
+    if combination is None:
+        return "unknown"
+    return " + ".join(concepts[name].name if name in concepts else name for name in combination.concept_ids)
+
+
+def _contrast_blocks(material: Material, construct: str) -> Iterator[Block]:
+    rows = material.contrasts.filter(pl.col("construct") == construct)
+    if rows.is_empty():
+        yield Paragraph("There was one draft template, one essay template and one writer, or too many to compare all.")
+        return
+    found = rows.filter(pl.col("is_comparable"), pl.col("p_holm") < _FOUND)
+    if found.height:
+        yield Bullets([describe_contrast(row) for row in found.head(_SHOWN_CONTRASTS).iter_rows(named=True)])
+    shown = rows.sort("p_holm", nulls_last=True, maintain_order=True).head(_SHOWN_CONTRASTS)
+    yield Grid(
+        f"Differences in points, first less second, averaged within combinations{_of_all(shown, rows)}. p: by "
+        f"permutation; Holm: adjusted for all {material.contrasts.height} comparisons of this report.",
+        ("what", "first", "second", "note", "difference [95 %]", "p", "Holm", "combinations"),
+        [_contrast_cells(row) for row in shown.iter_rows(named=True)],
+        n_text=4,
+    )
+
+
+def _contrast_cells(row: dict[str, Any]) -> tuple[str, ...]:
+    figure = show_interval(row["effect"], row["low"], row["high"]) if row["is_comparable"] else "not comparable"
+    note = (row["note"] or "–").removeprefix("not comparable because ")
+    return (
+        row["by"].replace("_", " "),
+        row["a"],
+        row["b"],
+        note,
+        figure,
+        show_p(row["p"]),
+        show_p(row["p_holm"]),
+        "–" if row["n_clusters"] is None else str(row["n_clusters"]),
+    )
+
+
+def _concept_blocks(material: Material, construct: str) -> Iterator[Block]:
+    effects = material.table("concept_effects", construct)
+    known = effects.filter(pl.col("estimate").is_not_null())
+    if known.is_empty():
+        note = _first(effects["note"]) or "not estimable: too few combinations"
+        yield Paragraph(f"Effects of single concepts: {note}.")
+        return
+    found = known.filter(pl.col("p_fdr") < _FOUND)
+    tested = known["p_fdr"].count()
+    yield Paragraph(
+        f"{found.height} of {tested} effects of concepts and pairs stand out at a false-discovery rate of 5 %."
+        if tested
+        else "Whether any effect of a concept is more than chance cannot be told."
+    )
+    shown = effects.sort(
+        pl.col("p_fdr"), pl.col("estimate").abs(), descending=[False, True], nulls_last=True, maintain_order=True
+    ).head(_SHOWN_EFFECTS)
+    yield Grid(
+        f"Points better than with the average concept (main), or than both concepts alone add up to (pair)"
+        f"{_of_all(shown, effects)}. FDR: adjusted for the number of effects looked at.",
+        ("concepts", "effect", "points [95 %]", "FDR", "combinations"),
+        [_effect_cells(row) for row in shown.iter_rows(named=True)],
+        n_text=2,
+    )
+
+
+def _effect_cells(row: dict[str, Any]) -> tuple[str, ...]:
+    names = row["concept_a"] if row["concept_b"] is None else f"{row['concept_a']} + {row['concept_b']}"
+    return (
+        names,
+        row["effect"],
+        _show_estimate(row),
+        show_p(row["p_fdr"]),
+        f"{row['n_clusters']} of {row['n_clusters_total']}",
+    )
+
+
+def _agreement_blocks(material: Material, construct: str) -> Iterator[Block]:
+    rows = material.table("agreement", construct)
+    yield Grid(
+        "1 is full agreement, 0 what chance gives. Below .667 single ratings should not be relied on, from .8 on "
+        "they may.",
+        ("statistic", "judges", "verdict", "value [95 %]", "ratings", "combinations"),
+        [_agreement_cells(row) for row in rows.iter_rows(named=True)],
+        n_text=3,
+    )
+
+
+def _agreement_cells(row: dict[str, Any]) -> tuple[str, ...]:
+    judges = [judge for judge in (row["judge_a"], row["judge_b"]) if judge]
+    return (
+        _STATISTICS.get(row["statistic"], row["statistic"]),
+        " and ".join(judges) or "all",
+        row["flag"] or (row["note"] or "–").removeprefix("not estimable: "),
+        _show_estimate(row),
+        str(row["n"]),
+        str(row["n_clusters"]),
+    )
+
+
+def _variance_blocks(material: Material, construct: str) -> Iterator[Block]:
+    components = material.table("variance_components", construct)
+    yield Grid(
+        "What makes ratings differ: the essays (wanted), and everything else (noise). Shares are of the components "
+        "that can be estimated.",
+        ("source", "note", "share [95 %]", "variance, points²"),
+        [_component_cells(row) for row in components.iter_rows(named=True)],
+        n_text=2,
+    )
+    yield Paragraph(_describe_panel(material, construct))
+
+
+def _component_cells(row: dict[str, Any]) -> tuple[str, ...]:
+    share = (
+        f"{show_share(row['share'])} [{show_share(row['share_low'])}, {show_share(row['share_high'])}]"
+        if row["share"] is not None and row["share_low"] is not None
+        else show_share(row["share"])
+        if row["share"] is not None
+        else NOT_ESTIMABLE
+    )
+    return (row["component"], (row["note"] or "–").removeprefix("not estimable: "), share, show_number(row["estimate"]))
+
+
+def _describe_panel(material: Material, construct: str) -> str:
+    """What the D study says: how reliable the panel at hand is, and which would be reliable enough."""
+    panels = material.table("d_study", construct)
+    current = panels.filter(pl.col("is_current")).head(1)
+    cheapest = panels.filter(pl.col("is_cheapest")).head(1)
+    if current.is_empty():
+        return "How reliable a mean of these judges is cannot be estimated."
+    row = current.row(0, named=True)
+    phi = show_interval(row["phi"], row["phi_low"], row["phi_high"])
+    text = (
+        f"The panel at hand ({_name_panel(row)}) has a reliability of phi {phi} for the values themselves, E rho² "
+        f"{show_interval(row['e_rho2'], row['e_rho2_low'], row['e_rho2_high'])} for comparing essays."
+    )
+    if row["phi"] is None and row["note"]:
+        text += f" {row['note'][0].upper()}{row['note'][1:]}."
+    if cheapest.is_empty():
+        return f"{text} No panel that was tried can be told to reach phi .8."
+    best = cheapest.row(0, named=True)
+    cost = "" if best["cost_usd_per_essay"] is None else f" at {show_usd(best['cost_usd_per_essay'])} an essay"
+    reached = show_interval(best["phi"], best["phi_low"], best["phi_high"])
+    return f"{text} The cheapest panel that reaches phi .8: {_name_panel(best)}{cost} (phi {reached})."
+
+
+def _name_panel(row: dict[str, Any]) -> str:
+    return (
+        f"{show_count(row['n_templates'], 'rubric')}, {show_count(row['n_judges'], 'judge')}, "
+        f"{show_count(row['n_replicates'], 'replicate')}"
+    )
+
+
+def _show_estimate(row: dict[str, Any]) -> str:
+    return show_interval(row["estimate"], row["low"], row["high"])
+
+
+def _of_all(shown: pl.DataFrame, table: pl.DataFrame) -> str:
+    return "" if shown.height == table.height else f"; {shown.height} of {table.height}"
+
+
+def _first(notes: pl.Series) -> str:
+    known = notes.drop_nulls()
+    return str(known[0]) if known.len() else ""

@@ -1,0 +1,257 @@
+"""The parts of a report that say what was run, what it cost, and how sound the ratings are as data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from daydreaming_dagster.domain.stages import Stage
+from daydreaming_dagster.experiments.report_document import Bullets, Facts, Grid, Paragraph, Section
+from daydreaming_dagster.experiments.report_material import Material
+from daydreaming_dagster.experiments.report_wording import (
+    join_words,
+    show_count,
+    show_interval,
+    show_number,
+    show_share,
+    show_usd,
+)
+from daydreaming_dagster.store.states import Status
+
+_SHOWN_COMBINATIONS = 100
+_WHAT_THIS_IS = (
+    "Concepts are combined. Models, the writers, make drafts and essays of each combination; models, the judges, rate "
+    "the essays on rubrics. What each of them was asked stands in a template, named below."
+)
+
+
+def build_run_section(material: Material) -> Section:
+    """What was run: when, from what, by which models, and how far it came."""
+    scope, manifest = material.scope, material.scope.manifest
+    pairs: list[tuple[str, str]] = [(scope.kind, scope.name)]
+    if scope.kind == "experiment":
+        pairs.append(("cohorts", ", ".join(scope.cohort_ids) or "none"))
+    if manifest.get("created_at"):
+        pairs.append(
+            (
+                "cohort built",
+                f"{_show_time(str(manifest['created_at']))}, version {manifest.get('package_version', 'unknown')}",
+            )
+        )
+    mode = (manifest.get("membership") or {}).get("mode")
+    if mode:
+        pairs.append(("mode", str(mode)))
+    if material.times.first and material.times.last:
+        pairs.append(("models called", f"{_show_time(material.times.first)} to {_show_time(material.times.last)}"))
+    pairs.append(("combinations", _describe_combinations(material)))
+    for stage in Stage:
+        templates = sorted({member.template_id for member in scope.of_stage(stage)})
+        pairs.append((f"{stage} templates", ", ".join(templates) or "none"))
+    pairs.append(("writers", _describe_models(material, Stage.DRAFT, Stage.ESSAY)))
+    pairs.append(("judges", _describe_models(material, Stage.EVALUATION)))
+    return Section("What was run", [Paragraph(_WHAT_THIS_IS), Facts(pairs), _build_progress(material)])
+
+
+def build_combination_section(material: Material) -> Section:
+    """Which concepts went together."""
+    return Section("Combinations", [_build_combinations(material)])
+
+
+def build_cost_section(material: Material) -> Section:
+    """Calls, tokens and money by stage and model."""
+    budget = material.table("budget")
+    total = budget.filter(pl.col("level") == "total")
+    if total.is_empty():
+        return Section("Cost", [Paragraph("No model was called.")])
+    row = total.row(0, named=True)
+    sentence = (
+        f"{show_count(row['calls'], 'call')} ({row['failed_calls']} of them without a usable answer) used "
+        f"{row['prompt_tokens'] or 0:,} prompt and {row['completion_tokens'] or 0:,} completion tokens and cost "
+        f"{show_usd(row['cost_usd'])}."
+    )
+    blocks: list[Paragraph | Grid] = [Paragraph(sentence), Paragraph(_describe_ideas(row))]
+    several = budget.filter(pl.col("level") == "model").group_by("stage").len().filter(pl.col("len") > 1)["stage"]
+    shown = (pl.col("level") == "model") | ((pl.col("level") == "stage") & pl.col("stage").is_in(several.to_list()))
+    rows = budget.filter(shown).sort(
+        pl.col("stage").replace_strict({str(stage): at for at, stage in enumerate(Stage)}, return_dtype=pl.Int64),
+        pl.col("llm_model_id"),
+        nulls_last=False,
+    )
+    blocks.append(
+        Grid(
+            "Calls by stage and model; seconds are added up over calls that may have run side by side.",
+            ("stage", "model", "calls", "failed", "prompt tokens", "completion tokens", "cost", "seconds"),
+            [_budget_cells(part) for part in rows.iter_rows(named=True)],
+            n_text=2,
+        )
+    )
+    return Section("Cost", blocks)
+
+
+def build_health_section(material: Material) -> Section:
+    """Whether the ratings can be used at all."""
+    health = material.table("rating_health")
+    ratings = material.ratings
+    if ratings.is_empty():
+        return Section("Data health", [Paragraph("No evaluation was asked for: there is nothing to judge by.")])
+    given = ratings["value"].count()
+    lead = f"{given:,} of {ratings.height:,} ratings are there."
+    failures = ratings.filter(pl.col("value").is_null())["parse_status"].value_counts(sort=True).rows()
+    blocks: list[Paragraph | Grid | Bullets] = [Paragraph(lead, is_lead=True)]
+    if failures:
+        blocks.append(Bullets([f"{count} without a score: {reason}" for reason, count in failures]))
+    rows = health.to_dicts()
+    blocks.append(
+        Grid(
+            "Ratings by judge and rubric. Top, bottom: share at the ends of the scale. Bits: how evenly the points of "
+            "the scale are used (0: always the same point).",
+            ("rubric", "judge", "rated", "missing", "mean", "top", "bottom", "points used", "bits"),
+            [_use_of_scale_cells(row) for row in rows],
+            n_text=2,
+        )
+    )
+    blocks.append(
+        Grid(
+            "Leanings of the judges, with 95 % intervals over combinations. Severity: points above (lenient) or below "
+            "(strict) the average evaluator of the same essays. Length: points more per 100 words of essay.",
+            ("rubric", "judge", "severity", "length", "combinations"),
+            [_leaning_cells(row) for row in rows],
+            n_text=2,
+        )
+    )
+    replicated = health.filter(pl.col("identical_replicate_share").is_not_null())
+    if replicated.height:
+        words = [
+            f"{row['judge_model']} with {row['evaluation_template']} {show_share(row['identical_replicate_share'])}"
+            for row in replicated.iter_rows(named=True)
+        ]
+        blocks.append(Paragraph(f"Replicates that gave the same score as each other: {join_words(words)}."))
+    return Section("Data health", blocks)
+
+
+def _use_of_scale_cells(row: dict[str, Any]) -> tuple[str, ...]:
+    missing = row["n_asked"] - row["n"]
+    return (
+        row["evaluation_template"],
+        row["judge_model"],
+        f"{row['n']} of {row['n_asked']}",
+        f"{missing} ({show_share(row['missing_share'])})" if missing else "0",
+        show_number(row["mean"]),
+        show_share(row["ceiling_share"]),
+        show_share(row["floor_share"]),
+        "–" if row["points_used"] is None else str(row["points_used"]),
+        show_number(row["entropy_bits"], 1),
+    )
+
+
+def _leaning_cells(row: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        row["evaluation_template"],
+        row["judge_model"],
+        show_interval(row["severity"], row["severity_low"], row["severity_high"]),
+        show_interval(row["length_slope"], row["length_slope_low"], row["length_slope_high"]),
+        str(row["n_clusters"]),
+    )
+
+
+def _describe_ideas(row: dict[str, Any]) -> str:
+    ideas = row["accepted_ideas"]
+    if not ideas:
+        return (
+            "No essay counts as an accepted idea: an estimate, after shrinkage, of at least 7/9 of the scale on the "
+            "first rubric."
+        )
+    each = row["cost_usd_per_accepted_idea"]
+    return (
+        f"{show_count(ideas, 'essay')} {'counts as an accepted idea' if ideas == 1 else 'count as accepted ideas'} "
+        f"(estimated, after shrinkage, at 7/9 of the scale or more on the first rubric): {show_usd(each)} each."
+    )
+
+
+def _budget_cells(row: dict[str, Any]) -> tuple[str, ...]:
+    cost = show_usd(row["cost_usd"])
+    if row["calls_of_unknown_cost"] and row["cost_usd"] is not None:
+        cost += f" + {row['calls_of_unknown_cost']} unknown"
+    return (
+        row["stage"] or "",
+        row["llm_model_id"] or "all",
+        f"{row['calls']:,}",
+        f"{row['failed_calls']:,}",
+        f"{row['prompt_tokens'] or 0:,}",
+        f"{row['completion_tokens'] or 0:,}",
+        cost,
+        show_number(row["duration_s"], 0),
+    )
+
+
+def _describe_combinations(material: Material) -> str:
+    combinations = material.scope.combinations.values()
+    used = {member.combo_id for member in material.scope.members if member.combo_id}
+    if not used:
+        return "none"
+    concepts = {concept for combination in combinations for concept in combination.concept_ids}
+    sizes = sorted({len(combination.concept_ids) for combination in combinations})
+    levels = sorted({combination.description_level for combination in combinations})
+    if not combinations:
+        return f"{len(used):,}"
+    of = f"{join_words([str(size) for size in sizes], 'or')} out of {show_count(len(concepts), 'concept')}"
+    return f"{len(used):,}, each of {of}, described by {join_words(levels, 'or')}"
+
+
+def _describe_models(material: Material, *stages: Stage) -> str:
+    ids = sorted({member.llm_model_id for member in material.scope.members if member.stage in stages})
+    models = material.workspace.catalogue.models
+    words = []
+    for model_id in ids:
+        facts = []
+        model = models.get(model_id)
+        asked = model.model if model else ""
+        other = sorted(material.times.answered.get(model_id, frozenset()) - {asked})
+        if model and model.family:
+            facts.append(f"family {model.family}")
+        facts += [f"answered as {name}" for name in other]
+        words.append(f"{model_id} ({', '.join(facts)})" if facts else model_id)
+    return ", ".join(words) or "none"
+
+
+def _build_progress(material: Material) -> Grid:
+    rows = []
+    for stage in material.status.stages:
+        counts = stage.counts
+        reasons = ", ".join(f"{count} {reason}" for reason, count in stage.failures.most_common())
+        rows.append(
+            (
+                f"{stage.stage}s",
+                reasons or "–",
+                f"{stage.total:,}",
+                f"{counts[Status.DONE]:,}",
+                f"{counts[Status.FAILED]:,}",
+                f"{counts[Status.UNPARSED] + counts[Status.MISSING]:,}",
+            )
+        )
+    return Grid(
+        "How far it came.", ("stage", "reasons of failures", "asked for", "done", "failed", "not made"), rows, n_text=2
+    )
+
+
+def _build_combinations(material: Material) -> Grid:
+    combinations = list(material.scope.combinations.values())
+    concepts = material.workspace.catalogue.concepts
+    shown = combinations[:_SHOWN_COMBINATIONS]
+    rows = [
+        (
+            combination.combo_id,
+            " + ".join(
+                concepts[concept].name if concept in concepts else concept for concept in combination.concept_ids
+            ),
+        )
+        for combination in shown
+    ]
+    more = "" if len(shown) == len(combinations) else f" The first {len(shown)} of {len(combinations):,}."
+    return Grid(f"Which concepts went together.{more}", ("combination", "concepts"), rows, n_text=2)
+
+
+def _show_time(text: str) -> str:
+    """`2026-11-22T20:56:26.123+00:00` as `2026-11-22 20:56 UTC`; other forms as they are."""
+    return f"{text[:10]} {text[11:16]} UTC" if len(text) >= 16 and text[10] == "T" else text

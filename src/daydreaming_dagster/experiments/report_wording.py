@@ -1,0 +1,59 @@
+"""How figures are written for people: with sign and interval, and a plain word where there is no figure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+NOT_ESTIMABLE = "not estimable"
+
+
+def show_number(value: float | None, digits: int = 2) -> str:
+    """`4.57`; a dash when there is none."""
+    if value is None:
+        return "–"
+    text = f"{value:.{digits}f}"
+    return text.replace("-", "−") if float(text) != 0 else text.lstrip("-")
+
+
+def show_interval(estimate: float | None, low: float | None, high: float | None, digits: int = 2) -> str:
+    """`4.57 [4.10, 5.02]`, `4.57 (no interval)`, or that there is no estimate."""
+    if estimate is None:
+        return NOT_ESTIMABLE
+    if low is None or high is None:
+        return f"{show_number(estimate, digits)} (no interval)"
+    return f"{show_number(estimate, digits)} [{show_number(low, digits)}, {show_number(high, digits)}]"
+
+
+def show_share(value: float | None) -> str:
+    """`12 %`, with a space that does not break; a dash when there is none."""
+    if value is None:
+        return "–"
+    return "<\u00a01\u00a0%" if 0 < value < 0.005 else f"{100 * value:.0f}\u00a0%"
+
+
+def show_p(p: float | None) -> str:
+    """`.034`, `< .001`; a dash when there is none."""
+    if p is None:
+        return "–"
+    if p < 0.001:
+        return "< .001"
+    return f"{p:.3f}"[1:] if p < 1 and f"{p:.3f}"[0] == "0" else "1.000"
+
+
+def show_usd(value: float | None) -> str:
+    """`$1.2345`; more digits for small amounts, `unknown` when nobody knows."""
+    if value is None:
+        return "unknown"
+    if value == 0:
+        return "$0"
+    return f"${value:,.2f}" if value >= 1 else f"${value:.4g}"
+
+
+def show_count(count: int, singular: str, plural: str = "") -> str:
+    """`1 essay`, `1,200 essays`."""
+    return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
+
+
+def join_words(words: Sequence[str], last: str = "and") -> str:
+    """`a, b and c`."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}" if words else ""
