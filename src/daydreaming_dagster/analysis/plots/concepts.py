@@ -20,16 +20,7 @@ def plot_concept_effects(effects: pl.DataFrame) -> Chart:
     known = effects.filter(pl.col("estimate").is_not_null())
     if known.height == 0:
         return draw_nothing(_TITLE, "no effects can be estimated")
-    pairs = known.filter(pl.col("effect") == "pair")
-    mirrored = pairs.rename({"concept_a": "concept_b", "concept_b": "concept_a"}).select(pairs.columns)
-    main = known.filter(pl.col("effect") == "main").with_columns(concept_b="concept_a")
-    rows = pl.concat([main, pairs, mirrored]).with_columns(
-        size=pl.col("estimate").abs(),
-        direction=pl.when(pl.col("estimate") >= 0).then(pl.lit("better")).otherwise(pl.lit("worse")),
-        found=pl.col("p_fdr").fill_null(1.0) < 0.05,
-        number=pl.col("estimate").map_elements(lambda value: f"{value:+.2f}".replace("-", "−"), return_dtype=pl.String),
-    )
-    rows = rows.with_columns(number=pl.when("found").then(pl.format("{} *", "number")).otherwise("number"))
+    rows = _fields(known)
     count = rows["concept_a"].n_unique()
     step = 52 if count <= _MAX_NUMBERS else max(14, 620 // count)
     base = alt.Chart().encode(
@@ -45,8 +36,7 @@ def plot_concept_effects(effects: pl.DataFrame) -> Chart:
     layers = [frame_of_main, circle]
     if count <= _MAX_NUMBERS:
         layers.append(base.mark_text(fontSize=9, dy=step // 2 - 7, color=INK).encode(text="number:N"))
-    kept = ("construct", "effect", "concept_a", "concept_b", "size", "direction", "found", "number")
-    chart = alt.layer(*layers, data=data(rows.select(kept))).properties(width=alt.Step(step), height=alt.Step(step))
+    chart = alt.layer(*layers, data=data(rows)).properties(width=alt.Step(step), height=alt.Step(step))
     total = known.select(pl.col("n_clusters_total").max()).item()
     found = known.filter(pl.col("p_fdr") < 0.05).height
     return finish(
@@ -56,4 +46,22 @@ def plot_concept_effects(effects: pl.DataFrame) -> Chart:
             "Grey fields: a concept against the average one. Others: a pair beyond what its two concepts add up to.",
             f"Points, from {total} combinations. * false-discovery rate below .05: {found} of {known.height} effects.",
         ],
+    )
+
+
+def _fields(known: pl.DataFrame) -> pl.DataFrame:
+    """One row per field of the matrix: main effects on the diagonal, each pair on both sides of it."""
+    pairs = known.filter(pl.col("effect") == "pair")
+    mirrored = pairs.rename({"concept_a": "concept_b", "concept_b": "concept_a"}).select(pairs.columns)
+    main = known.filter(pl.col("effect") == "main").with_columns(concept_b="concept_a")
+    words = pl.col("estimate").map_elements(lambda value: f"{value:+.2f}".replace("-", "−"), return_dtype=pl.String)
+    star = pl.when(pl.col("p_fdr") < 0.05).then(pl.lit(" *")).otherwise(pl.lit(""))
+    return pl.concat([main, pairs, mirrored]).select(
+        "construct",
+        "effect",
+        "concept_a",
+        "concept_b",
+        pl.col("estimate").abs().alias("size"),
+        pl.when(pl.col("estimate") >= 0).then(pl.lit("better")).otherwise(pl.lit("worse")).alias("direction"),
+        (words + star).alias("number"),
     )

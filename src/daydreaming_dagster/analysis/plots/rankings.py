@@ -40,18 +40,7 @@ def plot_ranking(
     chosen = ranking.filter(pl.col("level") == level).filter(pl.int_range(pl.len()).over("construct") < top)
     if chosen.height == 0:
         return draw_nothing(title, "no ratings")
-    rare = pl.col("p_top_k") < 0.005
-    chance = pl.when(rare).then(pl.lit("< 0.01")).otherwise(pl.format("= {}", two_digits("p_top_k")))
-    rows = chosen.with_columns(
-        point=pl.coalesce("shrunken", "adjusted_mean"),
-        label=pl.when(pl.col("generator_model").is_null())
-        .then("id")
-        .otherwise(pl.format("{} · {}", "id", "generator_model")),
-        facts=pl.when(pl.col("p_top_k").is_null())
-        .then(pl.format("n = {}", "n"))
-        .otherwise(pl.format("P(top {}) {}, n = {}", "k", chance, "n")),
-        panel=pl.format("{}: {} combinations in all", "construct", "n_clusters"),
-    ).select("panel", "label", "point", "raw_mean", "low", "high", "facts")
+    rows = _entries(chosen)
     axis_scale = alt.Scale(zero=False) if scale is None else alt.Scale(domain=list(scale), nice=False)
     where = "points" if scale is None else "points (whole scale)"
     base = alt.Chart().encode(y=alt.Y("label:N", title=None, sort=None))
@@ -70,6 +59,26 @@ def plot_ranking(
         stack_panels(layers, "panel"),
         title,
         ["Hollow: as seen. Filled: drawn to the mean by the share of noise, with its 95 % interval.", *notes[:1]],
+    )
+
+
+def _entries(chosen: pl.DataFrame) -> pl.DataFrame:
+    """One row per entry: its points, what it is called, and what stands beside it."""
+    rare = pl.col("p_top_k") < 0.005
+    chance = pl.when(rare).then(pl.lit("< 0.01")).otherwise(pl.format("= {}", two_digits("p_top_k")))
+    count = pl.format("n = {}", "n")
+    written_by = pl.format("{} · {}", "id", "generator_model")
+    return chosen.select(
+        pl.format("{}: {} combinations in all", "construct", "n_clusters").alias("panel"),
+        pl.when(pl.col("generator_model").is_null()).then("id").otherwise(written_by).alias("label"),
+        pl.coalesce("shrunken", "adjusted_mean").alias("point"),
+        "raw_mean",
+        "low",
+        "high",
+        pl.when(pl.col("p_top_k").is_null())
+        .then(count)
+        .otherwise(pl.format("P(top {}) {}, {}", "k", chance, count))
+        .alias("facts"),
     )
 
 

@@ -34,34 +34,10 @@ def plot_score_histograms(ratings: pl.DataFrame) -> Chart:
     if rated.height == 0:
         return draw_nothing(_HISTOGRAM, "no ratings")
     step = _step_of(rated)
-    missing = (
-        ratings.group_by("evaluation_template", "judge_model")
-        .agg(pl.len().alias("asked"), pl.col("value").count().alias("n"))
-        .with_columns(
-            panel=pl.format(
-                "{} · {}: n = {}, {} missing",
-                "judge_model",
-                "evaluation_template",
-                "n",
-                pl.col("asked") - pl.col("n"),
-            )
-        )
-        .select("evaluation_template", "judge_model", "panel", "n")
-    )
-    bins = (
-        rated.with_columns(point=(pl.col("score") / step).round(0) * step)
-        .group_by("evaluation_template", "judge_model", "point")
-        .agg(pl.len().alias("count"))
-        .join(missing, on=["evaluation_template", "judge_model"])
-        .with_columns(
-            share=pl.col("count") / pl.col("n"), left=pl.col("point") - 0.45 * step, right=pl.col("point") + 0.45 * step
-        )
-        .sort("judge_model", "evaluation_template", "point")
-    )
     low, high = float(rated["scale_min"].min()), float(rated["scale_max"].max())  # type: ignore[arg-type]
     scale = alt.Scale(domain=[low - step / 2, high + step / 2], nice=False)
     bars = (
-        alt.Chart(data(bins.select("panel", "left", "right", "share")))
+        alt.Chart(data(_bars(ratings, rated, step)))
         .mark_rect(color=MID)
         .encode(
             x=alt.X("left:Q", title="Score, points (whole scale)", scale=scale, axis=points_axis(low, high)),
@@ -75,6 +51,27 @@ def plot_score_histograms(ratings: pl.DataFrame) -> Chart:
         bars.facet(facet=alt.Facet("panel:N", sort=None), columns=2),
         _HISTOGRAM,
         "A pile at an end of the scale means that the judge cannot tell the essays there apart.",
+    )
+
+
+def _bars(ratings: pl.DataFrame, rated: pl.DataFrame, step: float) -> pl.DataFrame:
+    """One row per judge, template and score: where the bar is and how high, and what its panel is called."""
+    evaluator = ("judge_model", "evaluation_template")
+    asked = ratings.group_by(evaluator).agg(pl.len().alias("asked"))
+    title = pl.format("{} · {}: n = {}, {} missing", *evaluator, "n", pl.col("asked") - pl.col("n"))
+    point = (pl.col("score") / step).round(0) * step
+    return (
+        rated.group_by(*evaluator, point.alias("point"))
+        .agg(pl.len().alias("count"))
+        .with_columns(n=pl.col("count").sum().over(evaluator))
+        .join(asked, on=evaluator)
+        .sort(*evaluator, "point")
+        .select(
+            title.alias("panel"),
+            (pl.col("count") / pl.col("n")).alias("share"),
+            (pl.col("point") - 0.45 * step).alias("left"),
+            (pl.col("point") + 0.45 * step).alias("right"),
+        )
     )
 
 
