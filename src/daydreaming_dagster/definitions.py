@@ -21,8 +21,9 @@ from daydreaming_dagster.resources.cohort_id_io import CohortIdIOManager
 from daydreaming_dagster.resources.workspace import ExperimentConfigResource, WorkspaceResource
 from daydreaming_dagster.settings import Settings
 
+RAW_INPUTS = raw_data.RAW_INPUTS
 ASSETS: Sequence[AssetsDefinition | SourceAsset] = [
-    *raw_data.RAW_INPUTS,
+    *RAW_INPUTS,
     group_cohorts.selected_combo_mappings,
     group_cohorts.content_combinations,
     group_cohorts.cohort_id,

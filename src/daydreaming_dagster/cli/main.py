@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from daydreaming_dagster.cli import demo, doctor, explore, init, parse, plan, run, show, stale, status, why
+from daydreaming_dagster.cli import demo, doctor, explore, init, materialize, parse, plan, run, show, stale, status, why
 from daydreaming_dagster.cli.console import print_error
 from daydreaming_dagster.domain.errors import DayDreamingError
 
@@ -48,6 +48,7 @@ def options(
 
 for command in (
     run.run,
+    materialize.materialize,
     plan.plan,
     status.status,
     why.why,

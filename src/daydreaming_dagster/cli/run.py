@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -24,10 +25,23 @@ def run(
     cohort_budget_tokens: Annotated[
         int | None, typer.Option(help="Most tokens that all runs of the cohort may use together; kept for later runs.")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be called, and what it would take.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and the result only.")] = False,
 ) -> None:
     """Make the whole job: cohort, drafts, essays, evaluations, results. Start it again to go on where it stopped."""
-    from daydreaming_dagster.cli.main_job import MainJob, parse_tags
+    if dry_run:
+        from daydreaming_dagster.cli.plan import plan
+
+        if k_max is not None:
+            os.environ["DD_K_MAX"] = str(k_max)
+        if description_level is not None:
+            os.environ["DD_DESCRIPTION_LEVEL"] = description_level
+        plan(cohort=cohort, retry=retry)
+        raise typer.Exit(0)
+    from daydreaming_dagster.cli.dagster_runs import parse_tags
+    from daydreaming_dagster.cli.main_job import MainJob
     from daydreaming_dagster.engine.budget import BudgetLimits
 
     job = MainJob(

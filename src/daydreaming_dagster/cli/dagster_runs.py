@@ -1,0 +1,134 @@
+"""Dagster runs that the command line starts in its own process, and how their ends are told."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from dagster import DagsterInstance, ExecuteInProcessResult, materialize
+
+from daydreaming_dagster import definitions
+from daydreaming_dagster.automation import CohortRunConfig, RunBoard, cohort_run
+from daydreaming_dagster.cli.live_progress import show_progress
+from daydreaming_dagster.domain.errors import ConfigurationError, DayDreamingError
+
+EXIT_OK, EXIT_ERROR, EXIT_INCOMPLETE, EXIT_INTERRUPTED = 0, 1, 3, 130
+_SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+"""Dagster's own log lines go to its event log and not between ours."""
+
+
+@dataclass(frozen=True)
+class DagsterRuns:
+    """Starts runs in this process, all with the same resources and tags.
+
+    Attributes:
+        resources: of every run (`definitions.build_resources`).
+        run_config: parts of it reach the runs that have a use for them: `resources` all, `ops` those with such an op.
+    """
+
+    instance: DagsterInstance
+    resources: Mapping[str, object]
+    tags: Mapping[str, str]
+    run_config: Mapping[str, Any] = field(default_factory=dict)
+
+    def materialize(
+        self, names: Sequence[str], *, partition: str | None = None, partition_range: tuple[str, str] | None = None
+    ) -> None:
+        """One run that materializes these assets.
+
+        Raises:
+            DayDreamingError: an asset failed; the sentence and the fix are its own.
+        """
+        tags = dict(self.tags)
+        if partition_range is not None:
+            tags |= dict(zip(_RANGE_TAGS, partition_range, strict=True))
+        result = materialize(
+            definitions.ASSETS,
+            selection=list(names),
+            resources=dict(self.resources),
+            instance=self.instance,
+            partition_key=partition,
+            run_config=self._config_for(names),
+            tags=tags,
+            raise_on_error=False,
+        )
+        _require_success(result)
+
+    def make_generations(self, config: CohortRunConfig, *, quiet: bool) -> RunBoard:
+        """The bulk run of a cohort; that some generations failed is on the board and not an exception.
+
+        Raises:
+            DayDreamingError: the run could not even begin.
+        """
+        board = RunBoard()
+        op_config = {"make_generations": {"config": config.model_dump()}}
+        with show_progress(board.progress, quiet=quiet):
+            result = cohort_run.execute_in_process(
+                instance=self.instance,
+                resources={**self.resources, "run_board": board},
+                run_config={**self._config_for(()), "ops": op_config},
+                tags=dict(self.tags),
+                raise_on_error=False,
+            )
+        if board.report is None and board.steps is None:
+            _require_success(result)
+        return board
+
+    def _config_for(self, names: Sequence[str]) -> dict[str, Any]:
+        ops = {name: value for name, value in (self.run_config.get("ops") or {}).items() if name in names}
+        others = {key: value for key, value in self.run_config.items() if key not in {"ops", "loggers"}}
+        return {**others, **({"ops": ops} if ops else {}), **_SILENT}
+
+
+_RANGE_TAGS = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+
+
+def parse_tags(texts: Sequence[str]) -> dict[str, str]:
+    """Tags from KEY=VALUE options.
+
+    Raises:
+        ConfigurationError: one has no key or no equals sign.
+    """
+    tags = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not key.strip() or not equals:
+            raise ConfigurationError(
+                f"--tag {text!r} is not KEY=VALUE.", fix="Write for example: --tag experiment_id=my_experiment"
+            )
+        tags[key.strip()] = value.strip()
+    return tags
+
+
+def find_exit_code(board: RunBoard) -> int:
+    """What a script should be told about a bulk run."""
+    report, plan = board.report, board.plan
+    if board.steps is not None:
+        return EXIT_INCOMPLETE if board.steps.failed else EXIT_OK
+    if report is None or plan is None:
+        return EXIT_ERROR
+    if report.stopped is not None:
+        return EXIT_INTERRUPTED if report.stopped.reason == "interrupted" else EXIT_ERROR
+    incomplete = report.progress.failed.total() + report.progress.blocked.total() + len(plan.held) + len(plan.blocked)
+    return EXIT_INCOMPLETE if incomplete else EXIT_OK
+
+
+def _require_success(result: ExecuteInProcessResult) -> None:
+    if result.success:
+        return
+    for event in result.all_events:
+        if event.is_step_failure:
+            data = event.step_failure_data
+            user_failure = data.user_failure_data
+            text = user_failure.description if user_failure else None
+            if not text and data.error is not None:
+                text = data.error.to_string() if os.environ.get("DD_DEBUG") else data.error.message.strip()
+            what, _, fix = (text or "The step failed.").partition("\n  → ")
+            raise DayDreamingError(
+                f"{event.step_key}: {what}", fix=fix or "Run the command again with --debug to see where it failed."
+            )
+    raise DayDreamingError(
+        f"The Dagster run {result.run_id} failed.", fix="Look at it in Dagster's UI, then run the command again."
+    )
