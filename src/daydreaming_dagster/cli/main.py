@@ -13,7 +13,24 @@ from typing import Annotated
 
 import typer
 
-from daydreaming_dagster.cli import demo, doctor, explore, init, materialize, parse, plan, run, show, stale, status, why
+from daydreaming_dagster.cli import (
+    compare,
+    demo,
+    doctor,
+    explore,
+    export,
+    init,
+    materialize,
+    parse,
+    plan,
+    reparse,
+    report,
+    run,
+    show,
+    stale,
+    status,
+    why,
+)
 from daydreaming_dagster.cli.console import print_error
 from daydreaming_dagster.domain.errors import DayDreamingError
 
@@ -55,7 +72,11 @@ for command in (
     stale.stale,
     show.show,
     explore.explore,
+    report.report,
+    compare.compare,
+    export.export,
     parse.parse,
+    reparse.reparse,
     doctor.doctor,
     init.init,
     demo.demo,

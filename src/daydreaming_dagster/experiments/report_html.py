@@ -21,8 +21,8 @@ from daydreaming_dagster.experiments.report_document import (
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x80-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 """Characters that no page may hold, or that would turn the direction of the text around them."""
-_MARKUP = re.compile(r"([\\`*\[\]<>|~$&])|(?<![^\W_])(_)|(_)(?![^\W_])|(?<=[a-z])(:)(?=//)|(@)", re.ASCII)
-_LINE_START = re.compile(r"^(\d*)([#>+\-=.)])")
+_MARKUP = re.compile(r"[\\`*<>|~$&@]|\](?=[(\[:])|(?<![^\W_])_|_(?![^\W_])|(?<=[a-z]):(?=//)", re.ASCII)
+_LINE_START = re.compile(r"^([#>+\-=]|\d+(?=[.)] ))")
 _QUOTE_WIDTH = 100
 
 
@@ -44,7 +44,14 @@ def render_html(document: Document) -> str:
 
 def render_markdown(document: Document) -> str:
     """The Markdown twin; pictures are links to `plots/`."""
-    lines = [f"# {_plain(document.title)}", "", _plain(document.subtitle), "", f"Made {document.made_at}.", ""]
+    lines = [
+        f"# {escape_markdown(document.title)}",
+        "",
+        escape_markdown(document.subtitle),
+        "",
+        f"Made {document.made_at}.",
+        "",
+    ]
     for section in document.sections:
         lines += _section_lines(section, level=2)
     return clean("\n".join(lines).rstrip() + "\n")
@@ -60,7 +67,7 @@ def _data_uri(svg: str) -> str:
 
 
 def _section_lines(section: Section, level: int) -> Iterator[str]:
-    yield f"{'#' * level} {_plain(section.title)}"
+    yield f"{'#' * level} {escape_markdown(section.title)}"
     yield ""
     for block in section.blocks:
         yield from _block_lines(block)
@@ -72,13 +79,13 @@ def _section_lines(section: Section, level: int) -> Iterator[str]:
 def _block_lines(block: Block) -> Iterator[str]:
     match block:
         case Paragraph():
-            yield f"**{_plain(block.text)}**" if block.is_lead else _plain(block.text)
+            yield f"**{escape_markdown(block.text)}**" if block.is_lead else escape_markdown(block.text)
         case Bullets():
-            yield from (f"- {_plain(item)}" for item in block.items)
+            yield from (f"- {escape_markdown(item)}" for item in block.items)
         case Facts():
-            yield from (f"- **{_plain(name)}**: {_plain(value)}" for name, value in block.pairs)
+            yield from (f"- **{escape_markdown(name)}**: {escape_markdown(value)}" for name, value in block.pairs)
         case Picture():
-            yield f"![{_plain(block.alt)}](plots/{block.name}.svg)"
+            yield f"![{escape_markdown(block.alt)}](plots/{block.name}.svg)"
         case Grid():
             yield from _grid_lines(block)
         case Quotation():
@@ -86,18 +93,18 @@ def _block_lines(block: Block) -> Iterator[str]:
 
 
 def _grid_lines(grid: Grid) -> Iterator[str]:
-    yield _plain(grid.caption)
+    yield escape_markdown(grid.caption)
     yield ""
-    yield "| " + " | ".join(_plain(header) for header in grid.headers) + " |"
+    yield "| " + " | ".join(escape_markdown(header) for header in grid.headers) + " |"
     yield "|" + "|".join("---" if at < grid.n_text else "---:" for at in range(len(grid.headers))) + "|"
-    yield from ("| " + " | ".join(_plain(cell) for cell in row) + " |" for row in grid.rows)
+    yield from ("| " + " | ".join(escape_markdown(cell) for cell in row) + " |" for row in grid.rows)
 
 
 def _quotation_lines(quotation: Quotation) -> Iterator[str]:
     """Inside a fence longer than any in the text nothing is markup."""
     longest = max((len(run) for run in re.findall(r"`+", quotation.text)), default=0)
     fence = "`" * max(3, longest + 1)
-    yield f"{_plain(quotation.label)}:"
+    yield f"{escape_markdown(quotation.label)}:"
     yield ""
     yield f"{fence}text"
     for line in quotation.text.splitlines():
@@ -105,8 +112,11 @@ def _quotation_lines(quotation: Quotation) -> Iterator[str]:
     yield fence
 
 
-def _plain(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """Text on one line in which Markdown finds no markup."""
     one_line = " ".join(text.split())
-    escaped = _MARKUP.sub(lambda match: "\\" + match[0], one_line)
-    return _LINE_START.sub(r"\1\\\2", escaped)
+    escaped = _MARKUP.sub(lambda match: "&lt;" if match[0] == "<" else f"\\{match[0]}", one_line)
+    if (start := _LINE_START.match(escaped)) is None:
+        return escaped
+    at = start.end() if start[1].isdecimal() else 0
+    return f"{escaped[:at]}\\{escaped[at:]}"

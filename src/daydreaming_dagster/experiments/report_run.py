@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from daydreaming_dagster.domain.errors import StoreError
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.experiments.report_document import Bullets, Facts, Grid, Paragraph, Section
 from daydreaming_dagster.experiments.report_material import Material
@@ -17,9 +18,12 @@ from daydreaming_dagster.experiments.report_wording import (
     show_share,
     show_usd,
 )
+from daydreaming_dagster.store import files
 from daydreaming_dagster.store.states import Status
 
 _SHOWN_COMBINATIONS = 100
+_SHOWN_RUNS = 10
+_DIGITS = {"cost_usd": 4, "seconds": 1}
 _WHAT_THIS_IS = (
     "Concepts are combined. Models, the writers, make drafts and essays of each combination; models, the judges, rate "
     "the essays on rubrics. What each of them was asked stands in a template, named below."
@@ -78,6 +82,7 @@ def build_cost_section(material: Material) -> Section:
         pl.col("llm_model_id"),
         nulls_last=False,
     )
+    blocks += _compare_forecasts(material)
     blocks.append(
         Grid(
             "Calls by stage and model; seconds are added up over calls that may have run side by side.",
@@ -128,6 +133,42 @@ def build_health_section(material: Material) -> Section:
         ]
         blocks.append(Paragraph(f"Replicates that gave the same score as each other: {join_words(words)}."))
     return Section("Data health", blocks)
+
+
+def _compare_forecasts(material: Material) -> list[Paragraph | Grid]:
+    """What each run of these cohorts was expected to take, and what it took."""
+    rows = []
+    for record in _read_forecasts(material):
+        for name, found in (record.get("compared") or {}).items():
+            expected, truth = found.get("expected") or {}, found.get("truth")
+            if truth is None or expected.get("expected") is None:
+                continue
+            interval = show_interval(
+                expected["expected"], expected.get("low"), expected.get("high"), _DIGITS.get(name, 0)
+            )
+            inside = "inside" if found.get("inside") else "outside"
+            rows.append((str(record.get("run_id"))[:8], name.replace("_", " "), inside, interval, _show(name, truth)))
+    if not rows:
+        return [Paragraph("No forecast was kept for these runs.")]
+    caption = "What was expected of each run before its first call, with its interval, and what came."
+    return [Grid(caption, ("run", "of what", "truth lies", "forecast", "truth"), rows, n_text=3)]
+
+
+def _read_forecasts(material: Material) -> list[dict[str, Any]]:
+    """The kept forecasts of the scope's cohorts, oldest first; damaged files are passed over."""
+    found = []
+    for path in sorted(material.workspace.paths.forecasts.glob("*.json")):
+        try:
+            record = files.find_json(path)
+        except StoreError:
+            continue
+        if record is not None and record.get("cohort_id") in material.scope.cohort_ids:
+            found.append(record)
+    return sorted(found, key=lambda record: float(record.get("ended_at") or 0))[-_SHOWN_RUNS:]
+
+
+def _show(name: str, truth: float) -> str:
+    return show_number(truth, _DIGITS.get(name, 0))
 
 
 def _use_of_scale_cells(row: dict[str, Any]) -> tuple[str, ...]:
