@@ -93,6 +93,8 @@ def make_generations(
         )
         context.log.info(f"{plan.size} generations of {cohort.cohort_id} to make")
         with OutcomeRecorder(recorder) as outcomes:
+            if missed := outcomes.record_missed(opened.store, plan.done_ids):
+                context.log.info(f"{missed} finished generations were unknown to Dagster; they are recorded now")
             options = RunOptions(budget=budget, on_stored=outcomes.record)
             run_board.report = run_cohort(opened, cohort, plan, run_info, progress=run_board.progress, options=options)
     _require_complete(run_board.report)

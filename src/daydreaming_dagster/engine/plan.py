@@ -60,7 +60,7 @@ class Plan:
     Attributes:
         ready: tasks whose parent is done, in cohort order.
         tasks: number of all tasks by stage and action, ready or waiting for a parent.
-        done: finished generations by stage; they cost nothing.
+        done_ids: finished generations by stage; they cost nothing.
         held: generations whose failure is lasting; only `--retry REASON` calls them again.
         blocked: generations whose parent is neither done nor planned.
         retry: reasons of lasting failures that are called again.
@@ -68,7 +68,7 @@ class Plan:
 
     ready: list[Task] = field(default_factory=list)
     tasks: Counter[tuple[Stage, Action]] = field(default_factory=Counter)
-    done: Counter[Stage] = field(default_factory=Counter)
+    done_ids: dict[Stage, list[str]] = field(default_factory=dict)
     held: list[tuple[Member, Failure]] = field(default_factory=list)
     blocked: list[Member] = field(default_factory=list)
     retry: frozenset[str] = frozenset()
@@ -77,6 +77,11 @@ class Plan:
     def size(self) -> int:
         """Number of tasks."""
         return self.tasks.total()
+
+    @property
+    def done(self) -> Counter[Stage]:
+        """How many generations are finished, by stage."""
+        return Counter({stage: len(gen_ids) for stage, gen_ids in self.done_ids.items()})
 
     def calls(self, stage: Stage) -> int:
         """How many of a stage's tasks may ask a model."""
@@ -110,7 +115,7 @@ def build_plan(
             if state.failure is not None:
                 plan.held.append((member, state.failure))
             else:
-                plan.done[member.stage] += 1
+                plan.done_ids.setdefault(member.stage, []).append(member.gen_id)
             continue
         task = Task(member, action, was_missing=state.status is Status.MISSING)
         if not member.parent_gen_id:
