@@ -83,6 +83,15 @@ def write_report(workspace: Workspace, experiment: str | None = None, output: Pa
     return WrittenReport(html, markdown, paths, caveats)
 
 
+def write_result_plots(workspace: Workspace) -> tuple[Path, list[DrawnPlot]]:
+    """Draws the plots of the workspace's cohort without its report; gives their folder and the plots."""
+    scope = read_scope(workspace)
+    plots = draw_plots(read_material(workspace, scope))
+    folder = reports_folder(workspace.paths, scope) / "plots"
+    write_plots(folder, plots)
+    return folder, plots
+
+
 def build_document(
     material: Material, plots: Sequence[DrawnPlot], caveats: Sequence[str], now: datetime | None = None
 ) -> Document:

@@ -142,6 +142,13 @@ def draw_plots(material: Material) -> list[DrawnPlot]:
     return drawn
 
 
+def render_preview(plot: DrawnPlot) -> bytes:
+    """The plot as a small PNG, for places that keep many of them."""
+    import vl_convert
+
+    return bytes(vl_convert.svg_to_png(plot.svg, scale=1.0))
+
+
 def write_plots(folder: Path, plots: Sequence[DrawnPlot]) -> list[Path]:
     """Writes each plot as `<name>.svg` and `<name>.png`; gives the PNG files."""
     for plot in plots:
