@@ -1,6 +1,6 @@
 """The body that the stage assets share: partition keys in, one engine step, metadata worth looking at out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dagster import (
@@ -17,7 +17,7 @@ from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.records import RunInfo
 from daydreaming_dagster.engine.steps import Step, StepResult
 from daydreaming_dagster.resources.failures import explain_failures, to_failure
-from daydreaming_dagster.resources.recorder import EventRecorder, FailedMaterialization
+from daydreaming_dagster.resources.recorder import EventRecorder, FailedMaterialization, Record
 from daydreaming_dagster.resources.workspace import WorkspaceResource
 
 EXPERIMENT_TAG = "experiment_id"
@@ -51,26 +51,17 @@ def _report_one(result: StepResult) -> MaterializeResult[None]:
 
 
 def _report_many(context: AssetExecutionContext, results: Sequence[StepResult]) -> MaterializeResult[None]:
-    made = {
-        result.member.gen_id: _metadata(result, _SHORT_PREVIEW_CHARACTERS) for result in results if result.error is None
-    }
     failed = [result for result in results if result.error is not None]
     if not failed:
+        made = {result.member.gen_id: _metadata(result, _SHORT_PREVIEW_CHARACTERS) for result in results}
         _attach_metadata(context, made)
         return MaterializeResult()
     # A step that fails leaves no materialization behind by itself, not even of what it has made.
-    asset = context.asset_key.to_user_string()
+    step = context.asset_key.to_user_string().rpartition("_")[2]
     EventRecorder(context.instance, context.run).record(
-        [
-            *(AssetMaterialization(asset, partition=gen_id, metadata=metadata) for gen_id, metadata in made.items()),
-            *(
-                FailedMaterialization(asset, result.member.gen_id, str(result.error), {"reason": result.error.reason})
-                for result in failed
-                if result.error is not None
-            ),
-        ]
+        [record for result in results for record in build_step_records(step, result)]
     )
-    raise _failure_of_many(failed, len(results))
+    raise build_failure_of_many(failed, len(results))
 
 
 def _attach_metadata(context: AssetExecutionContext, metadata: Mapping[str, Mapping[str, Any]]) -> None:
@@ -88,7 +79,19 @@ def _attach_metadata(context: AssetExecutionContext, metadata: Mapping[str, Mapp
     )
 
 
-def _failure_of_many(failed: Sequence[StepResult], total: int) -> Failure:
+def build_step_records(step: str, result: StepResult) -> Iterator[Record]:
+    """What Dagster is told of one step of one generation among many."""
+    member = result.member
+    asset = f"{member.stage}_{step}"
+    if result.error is None:
+        metadata = _metadata(result, _SHORT_PREVIEW_CHARACTERS)
+        yield AssetMaterialization(asset, partition=member.gen_id, metadata=metadata)
+    else:
+        yield FailedMaterialization(asset, member.gen_id, str(result.error), {"reason": result.error.reason})
+
+
+def build_failure_of_many(failed: Sequence[StepResult], total: int) -> Failure:
+    """The failure of a run in which some of many generations could not be made."""
     first: DayDreamingError | None = failed[0].error
     return Failure(
         description=f"{len(failed)} of {total} generations failed; the others are stored and recorded.\n"

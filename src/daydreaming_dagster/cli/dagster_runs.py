@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from dagster import DagsterInstance, ExecuteInProcessResult, materialize
+from dagster import DagsterInstance, DagsterInvalidConfigError, ExecuteInProcessResult, materialize
 
 from daydreaming_dagster import definitions
 from daydreaming_dagster.automation import CohortRunConfig, RunBoard, cohort_run
 from daydreaming_dagster.cli.live_progress import show_progress
-from daydreaming_dagster.domain.errors import ConfigurationError, DayDreamingError
+from daydreaming_dagster.domain.errors import DayDreamingError, UsageError
 
 EXIT_OK, EXIT_ERROR, EXIT_INCOMPLETE, EXIT_INTERRUPTED = 0, 1, 3, 130
 _SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -44,16 +45,17 @@ class DagsterRuns:
         tags = dict(self.tags)
         if partition_range is not None:
             tags |= dict(zip(_RANGE_TAGS, partition_range, strict=True))
-        result = materialize(
-            definitions.ASSETS,
-            selection=list(names),
-            resources=dict(self.resources),
-            instance=self.instance,
-            partition_key=partition,
-            run_config=self._config_for(names),
-            tags=tags,
-            raise_on_error=False,
-        )
+        with _explain_config_errors():
+            result = materialize(
+                definitions.ASSETS,
+                selection=list(names),
+                resources=dict(self.resources),
+                instance=self.instance,
+                partition_key=partition,
+                run_config=self._config_for(names),
+                tags=tags,
+                raise_on_error=False,
+            )
         _require_success(result)
 
     def make_generations(self, config: CohortRunConfig, *, quiet: bool) -> RunBoard:
@@ -63,8 +65,8 @@ class DagsterRuns:
             DayDreamingError: the run could not even begin.
         """
         board = RunBoard()
-        op_config = {"make_generations": {"config": config.model_dump()}}
-        with show_progress(board.progress, quiet=quiet):
+        op_config = {"make_generations": {"config": config.model_dump(exclude_none=True)}}
+        with show_progress(board.progress, quiet=quiet), _explain_config_errors():
             result = cohort_run.execute_in_process(
                 instance=self.instance,
                 resources={**self.resources, "run_board": board},
@@ -72,8 +74,9 @@ class DagsterRuns:
                 tags=dict(self.tags),
                 raise_on_error=False,
             )
-        if board.report is None and board.steps is None:
-            _require_success(result)
+        nothing_made = board.report is None and not board.results
+        if nothing_made or find_exit_code(board) == EXIT_OK:
+            _require_success(result)  # when it failed, then not because of a generation
         return board
 
     def _config_for(self, names: Sequence[str]) -> dict[str, Any]:
@@ -89,13 +92,13 @@ def parse_tags(texts: Sequence[str]) -> dict[str, str]:
     """Tags from KEY=VALUE options.
 
     Raises:
-        ConfigurationError: one has no key or no equals sign.
+        UsageError: one has no key or no equals sign.
     """
     tags = {}
     for text in texts:
         key, equals, value = text.partition("=")
         if not key.strip() or not equals:
-            raise ConfigurationError(
+            raise UsageError(
                 f"--tag {text!r} is not KEY=VALUE.", fix="Write for example: --tag experiment_id=my_experiment"
             )
         tags[key.strip()] = value.strip()
@@ -105,14 +108,28 @@ def parse_tags(texts: Sequence[str]) -> dict[str, str]:
 def find_exit_code(board: RunBoard) -> int:
     """What a script should be told about a bulk run."""
     report, plan = board.report, board.plan
-    if board.steps is not None:
-        return EXIT_INCOMPLETE if board.steps.failed else EXIT_OK
+    if board.results:
+        failed = [result for results in board.results.values() for result in results if result.error is not None]
+        return EXIT_INCOMPLETE if failed or board.waiting else EXIT_OK
     if report is None or plan is None:
         return EXIT_ERROR
     if report.stopped is not None:
-        return EXIT_INTERRUPTED if report.stopped.reason == "interrupted" else EXIT_ERROR
+        return {"interrupted": EXIT_INTERRUPTED, "budget": EXIT_INCOMPLETE}.get(report.stopped.reason, EXIT_ERROR)
     incomplete = report.progress.failed.total() + report.progress.blocked.total() + len(plan.held) + len(plan.blocked)
     return EXIT_INCOMPLETE if incomplete else EXIT_OK
+
+
+@contextmanager
+def _explain_config_errors() -> Iterator[None]:
+    try:
+        yield
+    except DagsterInvalidConfigError as error:
+        problems = "; ".join(dict.fromkeys(problem.message for problem in error.errors))
+        raise UsageError(
+            f"The run config does not fit: {problems}",
+            fix="Correct it (-c FILE or --config-json), for example: "
+            """--config-json '{"ops": {"cohort_id": {"config": {"override": "my-cohort"}}}}'""",
+        ) from error
 
 
 def _require_success(result: ExecuteInProcessResult) -> None:

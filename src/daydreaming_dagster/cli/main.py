@@ -32,7 +32,7 @@ from daydreaming_dagster.cli import (
     why,
 )
 from daydreaming_dagster.cli.console import print_error
-from daydreaming_dagster.domain.errors import DayDreamingError
+from daydreaming_dagster.domain.errors import DayDreamingError, UsageError
 
 app = typer.Typer(
     name="daydreaming",
@@ -92,6 +92,6 @@ def main() -> None:
         if os.environ.get("DD_DEBUG"):
             raise
         print_error(error)
-        sys.exit(1)
+        sys.exit(2 if isinstance(error, UsageError) else 1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -10,24 +10,53 @@ from typing import Any
 
 import yaml
 from dagster import AssetSelection, DagsterError
+from rich.markup import escape
 
 from daydreaming_dagster import definitions
+from daydreaming_dagster.assets.group_cohorts import COHORT_GROUP
 from daydreaming_dagster.automation import CohortRunConfig, RunBoard
 from daydreaming_dagster.cli.closing_page import print_work
-from daydreaming_dagster.cli.console import print_line
+from daydreaming_dagster.cli.console import print_error, print_line
 from daydreaming_dagster.cli.dagster_runs import EXIT_OK, DagsterRuns, find_exit_code
-from daydreaming_dagster.cli.forecast_table import print_forecast
-from daydreaming_dagster.domain.errors import ConfigurationError, MembershipError
-from daydreaming_dagster.domain.membership import Member
+from daydreaming_dagster.domain.errors import UsageError
 from daydreaming_dagster.domain.stages import STEPS, Stage, find_stage_of
-from daydreaming_dagster.engine.cohort_run import Choice, forecast_cohort_run
+from daydreaming_dagster.engine.cohort_run import CohortRows
 from daydreaming_dagster.engine.workspace import Workspace
 from daydreaming_dagster.resources.dagster_home import open_instance
 from daydreaming_dagster.resources.workspace import ExperimentConfigResource, WorkspaceResource
-from daydreaming_dagster.store.states import Status, read_state
 
 _STAGE_ASSETS = {f"{stage}_{step}": (stage, step) for stage in Stage for step in STEPS}
-_COHORT_GROUP = "cohort"
+
+
+@dataclass(frozen=True)
+class Sorted:
+    """The selected assets in the order in which they run.
+
+    Attributes:
+        cohort: those that say what is to be made.
+        stages: the selected steps by stage.
+        results: those that read what was made.
+    """
+
+    cohort: list[str]
+    stages: Mapping[Stage, list[str]]
+    results: list[str]
+
+    @property
+    def batches(self) -> list[tuple[list[Stage], list[str]]]:
+        """Neighbouring stages with the same steps, to be run together without a barrier between them."""
+        batches: list[tuple[list[Stage], list[str]]] = []
+        for stage, steps in self.stages.items():
+            if batches and batches[-1][1] == steps:
+                batches[-1][0].append(stage)
+            else:
+                batches.append(([stage], steps))
+        return batches
+
+    @property
+    def stage_assets(self) -> list[str]:
+        """Names of the assets that have partitions."""
+        return [f"{stage}_{step}" for stage, steps in self.stages.items() for step in steps]
 
 
 @dataclass(frozen=True)
@@ -53,129 +82,167 @@ class Materialization:
 
     def run(self) -> int:
         """Does it and returns the exit code."""
-        before, stages, after = self._sorted
+        chosen = self.sorted
+        self.check()
+        code = EXIT_OK
         with open_instance() as instance:
             resources = definitions.build_resources(self._experiment)
             runs = DagsterRuns(instance, resources, self.tags, self._op_config)
-            code = EXIT_OK
-            if before:
-                runs.materialize(before)
-                self._say(f"Materialized {', '.join(before)}.")
-            if stages:
-                code = self._run_stages(runs, stages)
-            if after:
-                runs.materialize(after)
-                self._say(f"Materialized {', '.join(after)}.")
+            cohort_id = None
+            if chosen.cohort:
+                cohort_id = self._make_cohort(runs)
+            if chosen.stages:
+                code = self._make_stages(runs, cohort_id)
+            if chosen.results:
+                runs.materialize(chosen.results)
+                self._say(f"Materialized {', '.join(chosen.results)}.")
         return code
 
-    def describe(self) -> int:
-        """Says what `run` would do; writes nothing and calls nobody."""
-        before, stages, after = self._sorted
-        workspace = self._open()
-        if before:
-            print_line(f"1. Assets without partitions: {', '.join(before)}")
-        if stages:
-            print_line("2. " + "; ".join(f"{stage}: {', '.join(steps)}" for stage, steps in stages.items()))
-            rows = workspace.plan_cohort() if before else workspace.require_current_cohort()
-            gen_ids = None
-            if self.partition is not None:
-                gen_ids = frozenset(member.gen_id for member in self._lineage(workspace, stages))
-            choice = Choice(stages=tuple(stages), gen_ids=gen_ids, retry=tuple(self.retry))
-            print_forecast(*forecast_cohort_run(workspace, rows, choice))
-        if after:
-            print_line(f"3. Tables: {', '.join(after)}")
-        return EXIT_OK
-
-    # What is selected ---------------------------------------------------------------------------------------------
     @cached_property
-    def _selected(self) -> list[str]:
+    def sorted(self) -> Sorted:
+        """The selected assets.
+
+        Raises:
+            UsageError: it is no selection, or selects nothing that can be materialized.
+        """
         try:
-            selection = AssetSelection.from_coercible(self.select.split(","))
-            keys = selection.resolve(definitions.ASSETS)
+            keys = AssetSelection.from_coercible(self.select.split(",")).resolve(definitions.ASSETS)
         except DagsterError as error:
-            raise ConfigurationError(
-                f"--select {self.select!r} is no selection of this project's assets: {str(error).strip()}",
-                fix="List the assets with `daydreaming assets`, for example --select "
-                '"draft_prompt,draft_raw,draft_parsed" or --select "group:evaluation".',
-            ) from error
-        names = {key.to_user_string() for key in keys}
-        order = [spec.key.to_user_string() for spec in definitions.defs.resolve_all_asset_specs()]
-        return [name for name in order if name in names and name not in _RAW_INPUTS]
-
-    @cached_property
-    def _sorted(self) -> tuple[list[str], dict[Stage, list[str]], list[str]]:
-        groups = {spec.key.to_user_string(): spec.group_name for spec in definitions.defs.resolve_all_asset_specs()}
+            raise self._refuse_selection(str(error).strip()) from error
+        names = {key.to_user_string() for key in keys} - _RAW_INPUTS
+        if not names:
+            raise self._refuse_selection("it selects nothing that can be materialized")
+        graph = definitions.defs.resolve_asset_graph()
+        ordered = [key for key in graph.toposorted_asset_keys if key.to_user_string() in names]
         stages: dict[Stage, list[str]] = {}
-        for stage, step in _STAGE_ASSETS.values():
-            if f"{stage}_{step}" in self._selected:
+        for name, (stage, step) in _STAGE_ASSETS.items():
+            if name in names:
                 stages.setdefault(stage, []).append(step)
-        others = [name for name in self._selected if name not in _STAGE_ASSETS]
-        before = [name for name in others if groups[name] == _COHORT_GROUP]
-        return before, stages, [name for name in others if name not in before]
+        groups = {
+            key.to_user_string(): graph.get(key).group_name
+            for key in ordered
+            if key.to_user_string() not in _STAGE_ASSETS
+        }
+        return Sorted(
+            cohort=[name for name, group in groups.items() if group == COHORT_GROUP],
+            stages=stages,
+            results=[name for name, group in groups.items() if group != COHORT_GROUP],
+        )
 
-    # The stages ---------------------------------------------------------------------------------------------------
-    def _run_stages(self, runs: DagsterRuns, stages: Mapping[Stage, list[str]]) -> int:
-        if self.partition is not None:
-            for member in self._lineage(self._open(), stages):
-                runs.materialize(_names(member.stage, stages[member.stage]), partition=member.gen_id)
-                self._say(f"Materialized {', '.join(stages[member.stage])} of {member.stage} {member.gen_id}.")
-            return EXIT_OK
-        if self.partition_range is not None:
-            return self._run_range(runs, stages, self.partition_range)
-        return self._run_whole_cohort(runs, stages)
-
-    def _run_whole_cohort(self, runs: DagsterRuns, stages: Mapping[Stage, list[str]]) -> int:
-        cohort = self._open().require_current_cohort()
-        boards: list[RunBoard] = []
-        for steps, names in _group_by_steps(stages):
-            config = CohortRunConfig(
-                cohort_id=cohort.cohort_id, stages=[str(stage) for stage in names], steps=steps, retry=list(self.retry)
-            )
-            boards.append(runs.make_generations(config, quiet=self.quiet))
-            print_work(boards[-1])
-        return max((find_exit_code(board) for board in boards), default=EXIT_OK)
-
-    def _run_range(self, runs: DagsterRuns, stages: Mapping[Stage, list[str]], text: str) -> int:
-        first, dots, last = text.partition("...")
+    def find_range(self, cohort: CohortRows) -> list[str] | None:
+        """The ids of the partition range, in the order of the cohort; None where none is given."""
+        if self.partition_range is None:
+            return None
+        first, last = self._split_range()
         stage = find_stage_of(first)
-        if not dots or stage is None or find_stage_of(last) is not stage or list(stages) != [stage]:
-            raise ConfigurationError(
-                f"--partition-range {text!r} does not fit the selection.",
+        gen_ids = [member.gen_id for member in cohort.members if member.stage is stage]
+        for gen_id in (first, last):
+            if gen_id not in gen_ids:
+                raise UsageError(
+                    f"'{gen_id}' is not in the cohort.",
+                    fix="List the ids of the current cohort: daydreaming status --ids",
+                )
+        return gen_ids[gen_ids.index(first) : gen_ids.index(last) + 1]
+
+    @property
+    def cohort_override(self) -> str | None:
+        """Name that run config gives the cohort."""
+        config = ((self.run_config.get("ops") or {}).get("cohort_id") or {}).get("config") or {}
+        return config.get("override")
+
+    def open_workspace(self, cohort: str | None = None) -> Workspace:
+        """The data root, with the settings of the run config."""
+        return WorkspaceResource(experiment_config=self._experiment).open(cohort)
+
+    # Cohort and stages --------------------------------------------------------------------------------------------
+    def _make_cohort(self, runs: DagsterRuns) -> str | None:
+        names = self.sorted.cohort
+        cohort_id = None
+        notes: Sequence[str] = ()
+        if "cohort_id" in names:
+            # Read everything first: a mistake in an input file is told in a second and without a Dagster run.
+            plan = self.open_workspace(self.cohort_override).plan_cohort()
+            cohort_id, notes = plan.cohort_id, plan.notes
+        runs.materialize(names)
+        self._say(f"Materialized {', '.join(names)}.")
+        if cohort_id is not None:
+            counts = ", ".join(f"{sum(1 for m in plan.members if m.stage is stage)} {stage}s" for stage in Stage)
+            self._say(f"Cohort [bold]{cohort_id}[/]: {counts}" + (" (unchanged)" if plan.unchanged else ""))
+        for note in notes:
+            self._say(f"[dim]{escape(note)}[/]")
+        return cohort_id
+
+    def _make_stages(self, runs: DagsterRuns, cohort_id: str | None) -> int:
+        names = self.sorted.stage_assets
+        if self.partition_range is not None:
+            first, last = self._split_range()
+            runs.materialize(names, partition_range=(first, last))
+            self._say(f"Materialized {', '.join(names)} of {self.partition_range}.")
+            return EXIT_OK
+        if self.partition is not None and list(self.sorted.stages) == [find_stage_of(self.partition)]:
+            runs.materialize(names, partition=self.partition)
+            self._say(f"Materialized {', '.join(names)} of {self.partition}.")
+            self._say(f"[dim]Look at it:[/] daydreaming show {self.partition}")
+            return EXIT_OK
+        workspace = self.open_workspace(cohort_id)
+        if self.partition is not None:
+            cohort_id = workspace.require_cohort_of(self.partition).cohort_id
+        else:
+            cohort_id = workspace.require_current_cohort().cohort_id
+        return max(self._make_batch(runs, cohort_id, *batch) for batch in self.sorted.batches)
+
+    def _make_batch(self, runs: DagsterRuns, cohort_id: str, stages: Sequence[Stage], steps: Sequence[str]) -> int:
+        config = CohortRunConfig(
+            cohort_id=cohort_id,
+            stages=[str(stage) for stage in stages],
+            steps=list(steps),
+            lineage_of=self.partition,
+            retry=list(self.retry),
+        )
+        board = runs.make_generations(config, quiet=self.quiet)
+        print_work(board)
+        _print_free_steps(board, stages)
+        return find_exit_code(board)
+
+    # What does not fit ----------------------------------------------------------------------------------------------
+    def check(self) -> None:
+        """Whether partition and selection fit each other.
+
+        Raises:
+            UsageError: they do not.
+        """
+        if self.partition is None and self.partition_range is None:
+            return
+        if self.partition is not None and self.partition_range is not None:
+            raise UsageError("--partition and --partition-range exclude each other.", fix="Give one of the two.")
+        if not self.sorted.stages:
+            raise UsageError(
+                "A partition is given, but none of the selected assets has partitions.",
+                fix='Leave it out, or select for example "draft_prompt,draft_raw,draft_parsed".',
+            )
+        if self.partition_range is not None:
+            self._split_range()
+        elif find_stage_of(str(self.partition)) is None:
+            raise UsageError(
+                f"'{self.partition}' is no gen_id.", fix="List the ids of the current cohort: daydreaming status --ids"
+            )
+
+    def _split_range(self) -> tuple[str, str]:
+        first, dots, last = str(self.partition_range).partition("...")
+        stage = find_stage_of(first)
+        if not dots or stage is None or find_stage_of(last) is not stage or list(self.sorted.stages) != [stage]:
+            raise UsageError(
+                f"--partition-range '{self.partition_range}' does not fit the selection.",
                 fix="Write FROM...TO with two ids of one stage, and select assets of that stage only.",
             )
-        runs.materialize(_names(stage, stages[stage]), partition_range=(first, last))
-        self._say(f"Materialized {', '.join(stages[stage])} of {text}.")
-        return EXIT_OK
+        return first, last
 
-    def _lineage(self, workspace: Workspace, stages: Mapping[Stage, list[str]]) -> list[Member]:
-        """The named generation, what it needs where that is missing, and what is made from it, as far as selected."""
-        gen_id = self.partition or ""
-        stage = find_stage_of(gen_id)
-        if stage is None:
-            raise MembershipError(
-                f"'{gen_id}' is no gen_id.", fix="List the ids of the current cohort: daydreaming status --ids"
-            )
-        named = workspace.require_members(stage, [gen_id])[0]
-        above: list[Member] = []
-        child = named
-        while (parent := child.stage.parent) is not None:
-            child = workspace.require_members(parent, [child.parent_gen_id])[0]
-            done = read_state(workspace.store, child.stage, child.gen_id).status is Status.DONE
-            if not done and child.stage in stages:
-                above.insert(0, child)
-        below: list[Member] = []
-        parents = {gen_id}
-        for member in workspace.require_current_cohort().members:
-            if member.parent_gen_id in parents and member.stage in stages:
-                below.append(member)
-                parents.add(member.gen_id)
-        lineage = [*above, *([named] if stage in stages else []), *below]
-        if not lineage:
-            raise ConfigurationError(
-                f"The selection has no assets of {stage} '{gen_id}' or its lineage.",
-                fix=f'Select for example "{stage}_prompt,{stage}_raw,{stage}_parsed".',
-            )
-        return lineage
+    def _refuse_selection(self, why: str) -> UsageError:
+        return UsageError(
+            f"--select '{self.select}': {why}",
+            fix="List the assets with `daydreaming asset-map`, then write for example --select "
+            '"draft_prompt,draft_raw,draft_parsed" or --select "group:evaluation".',
+        )
 
     # Settings -----------------------------------------------------------------------------------------------------
     @cached_property
@@ -185,7 +252,7 @@ class Materialization:
         try:
             return ExperimentConfigResource(**config)
         except (ValueError, TypeError, DagsterError) as error:
-            raise ConfigurationError(
+            raise UsageError(
                 f"The run config of resource 'experiment_config' is not valid: {str(error).strip()}",
                 fix="See the names and types of its settings in docs/operating_guide.md.",
             ) from error
@@ -193,9 +260,6 @@ class Materialization:
     @property
     def _op_config(self) -> dict[str, Any]:
         return {key: value for key, value in self.run_config.items() if key == "ops"}
-
-    def _open(self) -> Workspace:
-        return WorkspaceResource(experiment_config=self._experiment).open()
 
     def _say(self, text: str) -> None:
         if not self.quiet:
@@ -205,11 +269,27 @@ class Materialization:
 _RAW_INPUTS = frozenset(asset.key.to_user_string() for asset in definitions.RAW_INPUTS)
 
 
+def _print_free_steps(board: RunBoard, stages: Sequence[Stage]) -> None:
+    verbs = {"prompt": "Wrote the prompts", "parsed": "Read the responses"}
+    names = " and ".join(f"{stage}s" for stage in stages)
+    for step, results in board.results.items():
+        errors = [result.error for result in results if result.error is not None]
+        if results:
+            print_line(f"{verbs[step]} of {len(results) - len(errors)} {names}.")
+        if errors:
+            print_line(f"[red]{len(errors)} failed; the first one:[/]")
+            print_error(errors[0])
+    if board.results and not any(board.results.values()):
+        print_line(f"Nothing to do for {names}.")
+    if board.waiting:
+        print_line(f"[yellow]{board.waiting} {names} wait for their parent's text.[/]")
+
+
 def read_run_config(paths: Sequence[Path], json_text: str | None) -> dict[str, Any]:
     """Run config of YAML files and JSON text, later ones over earlier ones.
 
     Raises:
-        ConfigurationError: one cannot be read, or holds no mapping.
+        UsageError: one cannot be read, or holds no mapping.
     """
     merged: dict[str, Any] = {}
     sources = [(str(path), path) for path in paths] + ([("--config-json", json_text)] if json_text else [])
@@ -217,11 +297,11 @@ def read_run_config(paths: Sequence[Path], json_text: str | None) -> dict[str, A
         try:
             value = yaml.safe_load(source.read_text() if isinstance(source, Path) else source)
         except (OSError, yaml.YAMLError) as error:
-            raise ConfigurationError(
+            raise UsageError(
                 f"The run config {name} cannot be read: {error}", fix="Mend it, then run the command again."
             ) from error
         if not isinstance(value, dict):
-            raise ConfigurationError(f"The run config {name} holds no mapping.", fix="Write for example: ops: {…}")
+            raise UsageError(f"The run config {name} holds no mapping.", fix="Write for example: ops: {…}")
         merged = _merge(merged, value)
     return merged
 
@@ -232,18 +312,3 @@ def _merge(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
         known = merged.get(key)
         merged[key] = _merge(known, value) if isinstance(known, dict) and isinstance(value, dict) else value
     return merged
-
-
-def _names(stage: Stage, steps: Sequence[str]) -> list[str]:
-    return [f"{stage}_{step}" for step in steps]
-
-
-def _group_by_steps(stages: Mapping[Stage, list[str]]) -> list[tuple[list[str], list[Stage]]]:
-    """Neighbouring stages with the same steps go into one run, so that there is no barrier between them."""
-    groups: list[tuple[list[str], list[Stage]]] = []
-    for stage, steps in stages.items():
-        if groups and groups[-1][0] == steps:
-            groups[-1][1].append(stage)
-        else:
-            groups.append((list(steps), [stage]))
-    return groups

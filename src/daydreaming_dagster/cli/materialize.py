@@ -47,4 +47,9 @@ def materialize(
         retry=[reason.strip() for reason in retry.split(",") if reason.strip()],
         quiet=quiet,
     )
-    raise typer.Exit(job.describe() if dry_run else job.run())
+    if dry_run:
+        from daydreaming_dagster.cli.materialization_preview import preview
+
+        preview(job)
+        raise typer.Exit(0)
+    raise typer.Exit(job.run())

@@ -2,7 +2,8 @@
 
     DayDreamingError
     ├── ConfigurationError        somebody has to edit a file or a variable
-    │   └── InputErrors           several of them, from all input files, at once
+    │   ├── InputErrors           several of them, from all input files, at once
+    │   └── UsageError            options of a command that make no sense
     ├── MembershipError           a cohort and its generations do not fit together
     ├── StoreError                a file is missing, unreadable or cannot be written
     │   └── MissingParentError    the generation that this one builds on is not there yet
@@ -117,6 +118,12 @@ class InputErrors(ConfigurationError):
             fix="Edit the files named above, then run the command again.",
             culprits={"problems": [str(problem) for problem in self.problems]},
         )
+
+
+class UsageError(ConfigurationError):
+    """Options of a command do not fit each other, or one of them makes no sense."""
+
+    reason = "usage"
 
 
 class MembershipError(DayDreamingError):

@@ -1,24 +1,29 @@
-"""The main job below Dagster: everything of a cohort that is not done yet, in one run."""
+"""The main job below Dagster: everything of a cohort that is not done yet, or a part of it, in one run."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Protocol
 
 from daydreaming_dagster.domain.combinations import Combination
 from daydreaming_dagster.domain.membership import Member
-from daydreaming_dagster.domain.stages import Stage
+from daydreaming_dagster.domain.stages import STEPS, Stage
 from daydreaming_dagster.engine.forecast import Forecast, build_record, forecast_plan
-from daydreaming_dagster.engine.plan import Plan, build_plan
+from daydreaming_dagster.engine.plan import Action, Plan, build_plan, decide
 from daydreaming_dagster.engine.progress import Progress
 from daydreaming_dagster.engine.records import RunInfo
 from daydreaming_dagster.engine.run import RunOptions, RunReport, run_plan
+from daydreaming_dagster.engine.steps import StepResult, materialize_parsed, materialize_prompts
 from daydreaming_dagster.engine.workspace import Workspace
 from daydreaming_dagster.store import files
 from daydreaming_dagster.store.index import Index
 from daydreaming_dagster.store.ledger import Ledger
+from daydreaming_dagster.store.states import GenerationState, Status
+
+_StateOf = Callable[[Member], GenerationState]
 
 
 class CohortRows(Protocol):
@@ -37,57 +42,49 @@ class CohortRows(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which generations of a cohort a run is about.
+    """Which part of a cohort a run is about.
 
     Attributes:
         stages: only these are worked on; parents of other stages must be done.
+        steps: of each generation. Without `raw` nobody is called; without `parsed` answers are stored and not read.
         gen_ids: only these; None takes all.
+        lineage_of: only this generation, what it is made from and what is made from it. It and what follows from it are
+            asked for by name; what it is made from is made where it is missing.
         retry: reasons of lasting failures that are called again.
     """
 
     stages: Collection[Stage] = tuple(Stage)
+    steps: Collection[str] = STEPS
     gen_ids: Collection[str] | None = None
+    lineage_of: str | None = None
     retry: Collection[str] = ()
 
 
-def plan_cohort_run(
-    workspace: Workspace,
-    cohort: CohortRows,
-    *,
-    stages: Collection[Stage] = tuple(Stage),
-    gen_ids: Collection[str] | None = None,
-    retry: Collection[str] = (),
-) -> Plan:
-    """What a run would do; of the store it touches nothing but the index.
+EVERYTHING = Choice()
+"""Whatever is not done yet."""
 
-    Args:
-        workspace: the data root.
-        cohort: whose generations are made.
-        stages: only these stages are worked on; parents of other stages must be done.
-        gen_ids: only these generations; None takes all.
-        retry: reasons of lasting failures that are called again.
-    """
+
+def plan_cohort_run(workspace: Workspace, cohort: CohortRows, choice: Choice = EVERYTHING) -> Plan:
+    """What a run would do, as far as it makes or reads responses; of the store it touches nothing but the index."""
     index = Index(workspace.store)
     try:
-        return _plan(index, cohort, Choice(stages, gen_ids, retry))
+        return _plan(index, cohort, choice)
     finally:
         index.close()
 
 
-def forecast_cohort_run(
-    workspace: Workspace, cohort: CohortRows, choice: Choice | None = None
-) -> tuple[Plan, Forecast]:
+def forecast_cohort_run(workspace: Workspace, cohort: CohortRows, choice: Choice = EVERYTHING) -> tuple[Plan, Forecast]:
     """What a run would do and what it would take; writes nothing and calls nobody.
 
     Args:
         workspace: the data root.
         cohort: whose generations would be made; it need not be written yet.
-        choice: which of them.
+        choice: which part of it.
     """
     index = Index(workspace.store, read_only=True)
     ledger = Ledger(workspace.paths) if workspace.paths.ledger.exists() else None
     try:
-        plan = _plan(index, cohort, choice or Choice())
+        plan = _plan(index, cohort, choice)
         return plan, forecast_plan(workspace.recipe(cohort.combinations), plan, index, ledger)
     finally:
         index.close()
@@ -123,11 +120,99 @@ def run_cohort(
     return report
 
 
-def _plan(index: Index, cohort: CohortRows, choice: Choice) -> Plan:
-    states = {stage: index.states(stage) for stage in choice.stages}
-    chosen = [
+@dataclass(frozen=True, slots=True)
+class FreeSteps:
+    """Prompts to be written and responses to be read; neither asks a model.
+
+    Attributes:
+        prompts: generations without a response, and those asked for by name.
+        parsed: generations with a response that is not read yet, and those asked for by name.
+        waiting: generations whose parent's text is not there yet, so that they can have no prompt.
+    """
+
+    prompts: list[Member]
+    parsed: list[Member]
+    waiting: list[Member]
+
+
+def plan_free_steps(workspace: Workspace, cohort: CohortRows, choice: Choice) -> FreeSteps:
+    """What the steps `prompt` and `parsed` of a choice would do without `raw`; changes no file of the store."""
+    members, named = choose_members(cohort, choice)
+    with closing(Index(workspace.store, read_only=workspace.read_only)) as index:
+        state_of = _open_states(index, tuple(Stage))
+    planned = FreeSteps([], [], [])
+    rows = {member.gen_id: member for member in cohort.members}
+    for member in members:
+        state = state_of(member)
+        if "parsed" in choice.steps and (member.gen_id in named or decide(state, choice.retry) is Action.PARSE):
+            planned.parsed.append(member)
+        if "prompt" in choice.steps and (member.gen_id in named or not state.has_text):
+            parent = rows.get(member.parent_gen_id)
+            is_ready = parent is None or state_of(parent).status is Status.DONE
+            (planned.prompts if is_ready else planned.waiting).append(member)
+    return planned
+
+
+def run_free_steps(
+    workspace: Workspace, cohort: CohortRows, planned: FreeSteps, run_info: RunInfo
+) -> dict[str, list[StepResult]]:
+    """Writes the prompts and reads the responses; what came of each generation, by step."""
+    recipe = workspace.recipe(cohort.combinations)
+    return {
+        "prompt": materialize_prompts(workspace, recipe, planned.prompts, run_info),
+        "parsed": materialize_parsed(workspace, recipe, planned.parsed, run_info),
+    }
+
+
+def choose_members(cohort: CohortRows, choice: Choice) -> tuple[list[Member], set[str]]:
+    """The members that a choice covers, in the order of the cohort, and the ids of those asked for by name."""
+    named: set[str] = set()
+    wanted = None if choice.gen_ids is None else set(choice.gen_ids)
+    if choice.lineage_of is not None:
+        named = _find_descendants(cohort.members, choice.lineage_of)
+        wanted = named | _find_ancestors(cohort.members, choice.lineage_of)
+    members = [
         member
         for member in cohort.members
-        if member.stage in choice.stages and (choice.gen_ids is None or member.gen_id in choice.gen_ids)
+        if member.stage in choice.stages and (wanted is None or member.gen_id in wanted)
     ]
-    return build_plan(chosen, lambda member: states[member.stage](member.gen_id), retry=choice.retry)
+    return members, named
+
+
+def _find_ancestors(members: Sequence[Member], gen_id: str) -> set[str]:
+    parents = {member.gen_id: member.parent_gen_id for member in members}
+    found = set()
+    while gen_id := parents.get(gen_id, ""):
+        found.add(gen_id)
+    return found
+
+
+def _find_descendants(members: Sequence[Member], gen_id: str) -> set[str]:
+    found = {gen_id}
+    for member in members:  # parents stand before their children
+        if member.parent_gen_id in found:
+            found.add(member.gen_id)
+    return found
+
+
+def _plan(index: Index, cohort: CohortRows, choice: Choice) -> Plan:
+    members, named = choose_members(cohort, choice)
+    state_of = _open_states(index, choice.stages)
+    if "parsed" not in choice.steps:
+        state_of = _leave_unread(state_of, choice.retry)
+    return build_plan(members, state_of, retry=choice.retry, named=named)
+
+
+def _open_states(index: Index, stages: Collection[Stage]) -> _StateOf:
+    states = {stage: index.states(stage) for stage in stages}
+    return lambda member: states[member.stage](member.gen_id)
+
+
+def _leave_unread(state_of: _StateOf, retry: Collection[str]) -> _StateOf:
+    done = GenerationState(Status.DONE)
+
+    def state_without_reading(member: Member) -> GenerationState:
+        state = state_of(member)
+        return done if decide(state, retry) is Action.PARSE else state
+
+    return state_without_reading

@@ -93,7 +93,7 @@ def build_plan(
     state_of: Callable[[Member], GenerationState],
     *,
     retry: Collection[str] = (),
-    by_name: bool = False,
+    named: Collection[str] = (),
 ) -> Plan:
     """Decides for each member, parents before children.
 
@@ -101,8 +101,8 @@ def build_plan(
         members: drafts before essays before evaluations, as in a cohort. Parents that are not among them must be done.
         state_of: the stored state of a member.
         retry: reasons of lasting failures that are called again.
-        by_name: somebody asked for exactly these generations: done ones are checked for whether the stored response
-            still answers the same request, failed ones are called again.
+        named: generations that somebody asked for by name: done ones are checked for whether the stored response still
+            answers the same request, failed ones are called again.
     """
     plan = Plan(retry=frozenset(retry))
     tasks: dict[str, Task] = {}
@@ -110,7 +110,7 @@ def build_plan(
     for member in members:
         state = state_of(member)
         states[member.gen_id] = state.status
-        action = Action.ENSURE if by_name else decide(state, retry)
+        action = Action.ENSURE if member.gen_id in named else decide(state, retry)
         if action is None:
             if state.failure is not None:
                 plan.held.append((member, state.failure))

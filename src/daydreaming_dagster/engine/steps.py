@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from daydreaming_dagster.domain.errors import DayDreamingError, MembershipError, StoreError
-from daydreaming_dagster.domain.membership import Cohort, Member
-from daydreaming_dagster.domain.stages import Stage
+from daydreaming_dagster.domain.errors import DayDreamingError, StoreError
+from daydreaming_dagster.domain.membership import Member
 from daydreaming_dagster.engine.plan import build_plan
 from daydreaming_dagster.engine.recipe import Recipe
 from daydreaming_dagster.engine.records import RunInfo, build_parsed_metadata
@@ -17,7 +15,7 @@ from daydreaming_dagster.engine.run import RunOptions, run_plan
 from daydreaming_dagster.engine.workspace import Workspace
 from daydreaming_dagster.store.generations import GenerationMetadata, compute_text_sha256
 from daydreaming_dagster.store.paths import PARSED, PROMPT, RAW
-from daydreaming_dagster.store.states import Failure, Status, read_state
+from daydreaming_dagster.store.states import Failure, read_state
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +56,11 @@ def materialize_raw(
     workspace: Workspace, recipe: Recipe, members: Sequence[Member], run_info: RunInfo
 ) -> list[StepResult]:
     """Gets the responses: the stored one where it is usable and answers the same request, else a new one."""
-    plan = build_plan(members, lambda member: read_state(workspace.store, member.stage, member.gen_id), by_name=True)
+    plan = build_plan(
+        members,
+        lambda member: read_state(workspace.store, member.stage, member.gen_id),
+        named={member.gen_id for member in members},
+    )
     options = RunOptions(parse=False)
     report = run_plan(recipe, plan, run_info, environ=workspace.environ, options=options)
 
@@ -110,61 +112,6 @@ def materialize_parsed(
         return StepResult(member, parsed, {"path": str(path), "parser": parser, "characters": len(parsed)})
 
     return [_guard(parse, member) for member in members]
-
-
-STEP_FUNCTIONS: Mapping[str, Step] = {
-    "prompt": materialize_prompts,
-    "raw": materialize_raw,
-    "parsed": materialize_parsed,
-}
-
-
-@dataclass(slots=True)
-class StepsReport:
-    """What single steps of a whole cohort came to.
-
-    Attributes:
-        made: results by stage and step.
-        failed: results that have an error.
-    """
-
-    made: Counter[tuple[Stage, str]] = field(default_factory=Counter)
-    failed: list[StepResult] = field(default_factory=list)
-
-    def add(self, stage: Stage, step: str, results: Sequence[StepResult]) -> None:
-        """Counts the results of one step."""
-        failed = [result for result in results if result.error is not None]
-        self.made[stage, step] += len(results) - len(failed)
-        self.failed += failed
-
-    def require_complete(self) -> None:
-        """Raises the first error, if there is one, with the number of all."""
-        if not self.failed or self.failed[0].error is None:
-            return
-        first = self.failed[0].error
-        raise MembershipError(
-            f"{len(self.failed)} generations failed; the others are stored. The first one: {first.what}",
-            fix=first.fix,
-            reason=first.reason,
-            lasting=first.lasting,
-        )
-
-
-def find_members_without(
-    workspace: Workspace, cohort: Cohort, stage: Stage, step: str, gen_ids: Collection[str] | None
-) -> list[Member]:
-    """The cohort's generations of a stage that a step has something to do for.
-
-    `prompt`: all that are not done. `raw`: all without a response. `parsed`: those with a response that is not parsed.
-    """
-    chosen = [m for m in cohort.members if m.stage is stage and (gen_ids is None or m.gen_id in gen_ids)]
-    states = {member.gen_id: read_state(workspace.store, stage, member.gen_id) for member in chosen}
-    if step == "prompt":
-        return [member for member in chosen if states[member.gen_id].status is not Status.DONE]
-    if step == "raw":
-        return [member for member in chosen if not states[member.gen_id].has_text]
-    undone = [member for member in chosen if states[member.gen_id].status is not Status.DONE]
-    return [member for member in undone if states[member.gen_id].has_text]
 
 
 def _guard(step: Callable[[Member], StepResult], member: Member) -> StepResult:

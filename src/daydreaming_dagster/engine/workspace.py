@@ -40,12 +40,14 @@ class Workspace:
         config: settings of the experiment.
         cohort_override: name of the cohort to build or use (`DD_COHORT`, or run config); None takes the computed one.
         environ: where endpoints' keys are looked up.
+        read_only: nothing may be written, not even what a killed process left behind.
     """
 
     paths: DataPaths
     config: ExperimentConfig
     cohort_override: str | None = None
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    read_only: bool = False
 
     @cached_property
     def catalogue(self) -> Catalogue:
@@ -60,7 +62,7 @@ class Workspace:
     def store(self) -> GenerationStore:
         """The generations; what a killed process left in its journal is put in place first."""
         store = GenerationStore(self.paths)
-        if has_leftovers(self.paths):
+        if not self.read_only and has_leftovers(self.paths):
             ledger = Ledger(self.paths)
             try:
                 recover(store, ledger)
@@ -120,6 +122,23 @@ class Workspace:
                 culprits={"gen_ids": missing},
             )
         return [found[gen_id] for gen_id in wanted]
+
+    def require_cohort_of(self, gen_id: str) -> Cohort:
+        """The current cohort if it has this generation, else the newest one that has it.
+
+        Raises:
+            MembershipError: none has.
+        """
+        for cohort in self._cohorts_newest_first():
+            if gen_id in cohort.by_gen_id:
+                return cohort
+        raise MembershipError(
+            f"Generation '{gen_id}' not found in the membership of any cohort.",
+            fix="List the generations of the current cohort with `daydreaming status --ids`, or rebuild it: "
+            f"{REBUILD_COMMAND}",
+            reason="not_a_member",
+            culprits={"gen_id": gen_id},
+        )
 
     def recipe(self, combinations: Mapping[str, Combination] | None = None) -> Recipe:
         """How generations are made here; combinations that a cohort does not bring come from the registry."""

@@ -13,7 +13,6 @@ from dagster import AssetMaterialization
 
 from daydreaming_dagster.domain.errors import StoreError
 from daydreaming_dagster.domain.stages import Stage
-from daydreaming_dagster.engine.steps import StepResult
 from daydreaming_dagster.resources.recorder import EventRecorder, FailedMaterialization, Record
 from daydreaming_dagster.store.generations import GenerationMetadata, GenerationStore, Outcome
 
@@ -152,14 +151,6 @@ def build_records(stored: Stored) -> Iterator[Record]:
             f"{stored.failure.get('message')}\nShow it: daydreaming show {gen_id}",
             {"reason": str(stored.failure.get("reason")), "code": str(stored.failure.get("code") or "")},
         )
-
-
-def build_step_record(stage: Stage, step: str, result: StepResult) -> Record:
-    """What Dagster is told of one step of one generation."""
-    name, gen_id = f"{stage}_{step}", result.member.gen_id
-    if result.error is not None:
-        return FailedMaterialization(name, gen_id, str(result.error), {"reason": result.error.reason})
-    return AssetMaterialization(name, partition=gen_id, metadata=result.facts)
 
 
 def _materialization(stored: Stored, step: str, facts: Mapping[str, Any]) -> AssetMaterialization:
