@@ -1,0 +1,170 @@
+"""What is measured, each in a process of its own: `python -m benchmarks.systems KIND ...` prints one JSON line."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from benchmarks.workload import GENERATIONS_PER_TREE, open_workspace, write_inputs
+
+_PROMPT_WORDS = 450
+
+
+class Meter:
+    """CPU and wall time since it was made, whole process tree."""
+
+    def __init__(self) -> None:
+        self._cpu_s, self._started = _read_cpu_s(), time.perf_counter()
+
+    def read(self, requests: int, **more: Any) -> dict[str, Any]:
+        """What it measured so far."""
+        return {
+            "requests": requests,
+            "span_s": time.perf_counter() - self._started,
+            "cpu_ms": 1000 * (_read_cpu_s() - self._cpu_s) / requests,
+            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            **more,
+        }
+
+
+def measure_floor(base_url: str, requests: int, in_flight: int) -> dict[str, Any]:
+    """aiohttp alone: nothing rendered, parsed or stored."""
+    import aiohttp
+
+    body = orjson.dumps({"model": "m", "messages": [{"role": "user", "content": "word " * _PROMPT_WORDS}]})
+
+    async def ask_all() -> dict[str, Any]:
+        room = asyncio.Semaphore(in_flight)
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+
+            async def ask() -> None:
+                async with room, session.post(f"{base_url}/chat/completions", data=body) as response:
+                    await response.read()
+
+            meter = Meter()
+            await asyncio.gather(*(ask() for _ in range(requests)))
+            return meter.read(requests)
+
+    return asyncio.run(ask_all())
+
+
+def measure_engine(
+    base_url: str, requests: int, in_flight: int, folder: Path, *, with_dagster: bool = False
+) -> dict[str, Any]:
+    """Everything a run does, with or without Dagster's records."""
+    from daydreaming_dagster.engine.cohort_run import plan_cohort_run, run_cohort
+    from daydreaming_dagster.engine.records import RunInfo
+    from daydreaming_dagster.engine.run import RunOptions
+
+    write_inputs(folder / "data", base_url=base_url, trees=requests // GENERATIONS_PER_TREE, max_concurrent=in_flight)
+    workspace = open_workspace(folder / "data")
+    workspace.build_cohort()
+    cohort = workspace.require_current_cohort()
+    plan = plan_cohort_run(workspace, cohort)
+    import aiohttp  # noqa: F401 - start-up is not measured
+    import pyrate_limiter  # noqa: F401
+
+    recording, record = _open_recorder(folder) if with_dagster else (nullcontext(), None)
+    with recording:
+        meter = Meter()
+        with record() if record is not None else nullcontext() as outcomes:
+            options = RunOptions(on_stored=None if outcomes is None else outcomes.record)
+            report = run_cohort(workspace, cohort, plan, RunInfo("bench", cohort.cohort_id), options=options)
+            run_s = report.duration_s
+        result = meter.read(plan.size, records_s=meter.read(1)["span_s"])
+    progress = report.progress
+    return {**result, "span_s": run_s, "made": progress.made.total(), "retries": progress.retries}
+
+
+def _open_recorder(folder: Path) -> tuple[AbstractContextManager[Any], Callable[[], Any]]:
+    from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
+
+    from daydreaming_dagster.resources.outcome_recorder import OutcomeRecorder
+    from daydreaming_dagster.resources.recorder import EventRecorder
+
+    home = folder / "dagster_home"
+    home.mkdir()
+    shipped = Path(__file__).parents[1] / "dagster_home" / "dagster.yaml"
+    (home / "dagster.yaml").write_text(shipped.read_text())
+    os.environ["DAGSTER_HOME"] = str(home)
+    instance = DagsterInstance.get()
+    run = instance.add_run(DagsterRun(job_name="bench", status=DagsterRunStatus.STARTED))
+    return instance, lambda: OutcomeRecorder(EventRecorder(instance, run))
+
+
+def measure_growth(base_url: str, requests: int, folder: Path) -> dict[str, Any]:
+    """Building, looking at and resuming a cohort of this size, half of which is done (no model had to make it)."""
+    from daydreaming_dagster.domain.stages import Stage
+    from daydreaming_dagster.engine.cohort_run import plan_cohort_run
+    from daydreaming_dagster.engine.cohort_status import read_cohort_status
+    from daydreaming_dagster.store.index import rebuild_index
+
+    trees = requests // GENERATIONS_PER_TREE
+    write_inputs(folder / "data", base_url=base_url, trees=trees, max_concurrent=64)
+    figures: dict[str, Any] = {"requests": trees * GENERATIONS_PER_TREE}
+
+    def take_time(name: str, work: Callable[[], Any]) -> Any:
+        started = time.perf_counter()
+        result = work()
+        figures[name] = time.perf_counter() - started
+        return result
+
+    take_time("build_s", lambda: open_workspace(folder / "data").build_cohort())
+    figures["build_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    take_time("rebuild_s", lambda: open_workspace(folder / "data").build_cohort())
+    workspace = open_workspace(folder / "data")
+    cohort = workspace.require_current_cohort()
+    half = [member for member in cohort.members if member.stage is Stage.DRAFT][: trees // 2]
+    done = {member.gen_id for member in half}
+    for member in cohort.members:
+        if member.gen_id in done or member.parent_gen_id in done:
+            done.add(member.gen_id)
+            workspace.store.write_outcome(_invent_outcome(member))
+    take_time("index_s", lambda: rebuild_index(workspace.store))
+    take_time(
+        "status_s",
+        lambda: read_cohort_status(workspace.store, open_workspace(folder / "data").require_current_cohort()),
+    )
+    again = open_workspace(folder / "data")
+    plan = take_time("plan_s", lambda: plan_cohort_run(again, again.require_current_cohort()))
+    assert plan.size == figures["requests"] - len(done)
+    return figures
+
+
+def _invent_outcome(member: Any) -> Any:
+    from daydreaming_dagster.store.generations import GenerationMetadata, Outcome
+
+    text = "A line of text.\n" * 60
+    raw = {"call_id": member.gen_id, "usage": {"prompt_tokens": 500, "completion_tokens": 300}, "failure": None}
+    return Outcome(GenerationMetadata.of_member(member), text, text, raw, text, {"parser_name": "identity"})
+
+
+def _read_cpu_s() -> float:
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def main() -> None:
+    """Measures what the command line names."""
+    kind, base_url, requests, in_flight, folder = sys.argv[1:]
+    count, room, place = int(requests), int(in_flight), Path(folder)
+    if kind == "floor":
+        result = measure_floor(base_url, count, room)
+    elif kind == "growth":
+        result = measure_growth(base_url, count, place)
+    else:
+        result = measure_engine(base_url, count, room, place, with_dagster=kind == "engine+dagster")
+    print(orjson.dumps(result).decode())
+
+
+if __name__ == "__main__":
+    main()
