@@ -1,0 +1,348 @@
+"""A report is right for every cohort there may be, says what must be known first, and shows no text as markup."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from tests.experiments.rated_root import RatedRoot, essays, evaluations, score, spread
+
+from daydreaming_dagster.domain.errors import ConfigurationError, MembershipError, StoreError
+from daydreaming_dagster.domain.membership import Member
+from daydreaming_dagster.domain.stages import Stage
+from daydreaming_dagster.experiments.report import build_document, reports_folder, write_report
+from daydreaming_dagster.experiments.report_caveats import find_caveats
+from daydreaming_dagster.experiments.report_document import Document
+from daydreaming_dagster.experiments.report_essays import excerpt
+from daydreaming_dagster.experiments.report_html import escape_markdown, render_html, render_markdown
+from daydreaming_dagster.experiments.report_material import Material, read_material
+from daydreaming_dagster.experiments.report_plots import PLOTS
+from daydreaming_dagster.experiments.scope import read_scope
+from daydreaming_dagster.store import files
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+HOSTILE = (
+    "</blockquote></section><script>alert(1)</script><img src=x onerror=alert(2)>\n"
+    "{{ 7 * 7 }} {% raw %} & \u202eevil\u202c \x00\x1b[31m\n```\n# A heading\n````\n[a](javascript:alert(3)) | *x* |"
+)
+
+
+class Elements(HTMLParser):
+    """Tags of a page, attributes that could load or run something, and all its text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.addresses: list[str] = []
+        self.handlers: list[str] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "action", "data")]
+        self.handlers += [name for name, _ in attrs if name.startswith("on")]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def look_at(root: RatedRoot, experiment: str | None = None, cohort: str | None = None) -> Material:
+    workspace = root.workspace(cohort)
+    return read_material(workspace, read_scope(workspace, experiment))
+
+
+def write_out(material: Material) -> tuple[Document, str, str]:
+    document = build_document(material, [], find_caveats(material), NOW)
+    return document, render_html(document), render_markdown(document)
+
+
+def text_of(page: str) -> str:
+    return " ".join(Elements(page).text.split())
+
+
+def add_judges(root: RatedRoot) -> None:
+    root.write_models(writers=["writer"], judges=["judge", "other-judge"])
+
+
+def one_essay(root: RatedRoot) -> None:
+    root.write_concepts(("mind-wandering", "economic-moat"))
+    root.run(spread)
+
+
+def one_judge(root: RatedRoot) -> None:
+    root.run(spread)
+
+
+def all_equal(root: RatedRoot) -> None:
+    add_judges(root)
+    root.run(lambda _: score(5))
+
+
+def all_at_the_top(root: RatedRoot) -> None:
+    add_judges(root)
+    root.run(lambda _: score(9))
+
+
+def all_missing(root: RatedRoot) -> None:
+    root.run(lambda _: "I would rather not say.")
+
+
+def nothing_came(root: RatedRoot) -> None:
+    root.run(lambda _: None)
+
+
+def nothing_made(root: RatedRoot) -> None:
+    root.build()
+
+
+def off_the_scale(root: RatedRoot) -> None:
+    for member in root.run(spread):
+        if member.stage is Stage.EVALUATION:
+            root.keep(member, score(4711), "4711.0\n")
+
+
+def corrupt(root: RatedRoot) -> None:
+    members = root.run(spread)
+    first, second, third = evaluations(members)[:3]
+    folder = root.store.folder(Stage.EVALUATION, first.gen_id)
+    (folder / "metadata.json").write_text("{broken")
+    (root.store.folder(Stage.EVALUATION, second.gen_id) / "parsed.txt").write_bytes(b"\xff\xfe")
+    (root.store.folder(Stage.EVALUATION, third.gen_id) / "parsed.txt").write_text("NaN\n")
+    (root.store.folder(Stage.ESSAY, essays(members)[0].gen_id) / "parsed.txt").write_bytes(b"\xff\xfe")
+
+
+def templates_gone(root: RatedRoot) -> None:
+    root.run(spread)
+    root.write_templates(Stage.EVALUATION, {"another": "Judge: {{ response }}"})
+
+
+CASES = {
+    one_essay: "1 essay about 1 combination",
+    one_judge: "Only one judge rated coherence and novelty.",
+    all_equal: "judge gave all 3 essays the same score with novelty (5.0). That ranks nothing.",
+    all_at_the_top: "the same score with novelty (9.0)",
+    all_missing: "100\N{NO-BREAK SPACE}% of the ratings are missing (6 of 6).",
+    nothing_came: "6 without a score: timeout",
+    nothing_made: "No essay has a usable rating, so nothing was found.",
+    off_the_scale: "6 without a score: score_off_scale",
+    corrupt: "without a score: metadata_corrupt",
+    templates_gone: "coherence and novelty are no longer among the evaluation templates",
+}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+def test_a_report_of_a_difficult_cohort_is_whole_and_says_what_is_the_matter(
+    root: RatedRoot, case: Callable[[RatedRoot], None]
+) -> None:
+    case(root)
+    document, page, markdown = write_out(look_at(root))
+    assert CASES[case].replace("\N{NO-BREAK SPACE}", " ") in text_of(page).replace("\N{NO-BREAK SPACE}", " ")
+    titles = [section.title for section in document.sections]
+    assert titles[:4] == ["Read this first", "In short", "What was run", "Data health"]
+    assert "nan" not in re.findall(r"[a-z]+", text_of(page).lower())
+    assert "None" not in text_of(page).split()
+    for title in titles:
+        assert f"## {escape_markdown(title)}" in markdown
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+def test_every_plot_of_a_difficult_cohort_can_be_drawn(root: RatedRoot, case: Callable[[RatedRoot], None]) -> None:
+    case(root)
+    material = look_at(root)
+    assert {plot.name for plot in PLOTS if plot.draw(material).to_dict()["$schema"]} == {plot.name for plot in PLOTS}
+
+
+def test_without_a_cohort_the_error_says_how_to_build_one(root: RatedRoot) -> None:
+    with pytest.raises(MembershipError) as caught:
+        write_report(root.workspace())
+    assert "daydreaming materialize" in caught.value.fix
+
+
+def test_what_a_model_wrote_is_never_markup(root: RatedRoot) -> None:
+    root.run(lambda _: f"{HOSTILE}\nSCORE: 7", essay=lambda _: HOSTILE)
+    _, page, markdown = write_out(look_at(root))
+    found = Elements(page)
+    assert "script" not in found.tags
+    assert found.handlers == []
+    assert "alert(1)" in found.text
+    assert {address.partition("#")[0].partition(":")[0] for address in found.addresses} <= {"", "data"}
+    assert not set(page) & {"\u202e", "\x00", "\x1b"}
+    outside = re.sub(r"^(`{3,})text$.*?^\1$", "", markdown, flags=re.MULTILINE | re.DOTALL)
+    assert "alert" not in outside
+    assert "# A heading" in markdown
+
+
+def test_names_that_look_like_markup_are_words_in_both_forms(root: RatedRoot) -> None:
+    root.write_templates(Stage.ESSAY, {"narrative": "Write: {{ draft_block }}"}, description="<b>bold</b>")
+    root.write_concepts(("mind-wandering", "economic-moat"))
+    path = root.paths.concepts_csv
+    path.write_text(path.read_text().replace("Economic-Moat", "<i>Moat</i> | [x](y)"))
+    root.run(spread)
+    _, page, markdown = write_out(look_at(root))
+    assert "i" not in Elements(page).tags
+    assert "<i>Moat</i> | [x](y)" in Elements(page).text
+    assert "&lt;i\\>Moat&lt;/i\\> \\| [x\\](y)" in markdown
+
+
+def test_the_page_asks_no_server_for_anything(root: RatedRoot) -> None:
+    root.run(spread)
+    _, page, _ = write_out(look_at(root))
+    assert "default-src 'none'" in page
+    assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//|@import|url\(""", page)
+
+
+def test_a_script_in_place_of_the_models_is_the_first_thing_said(root: RatedRoot) -> None:
+    add_judges(root)
+    root.run(spread, provider="scripted")
+    first = find_caveats(look_at(root))[0]
+    assert "made up by a script in place of judge, other-judge and writer" in first
+
+
+def test_the_embedded_model_is_said_to_have_no_judgement(root: RatedRoot) -> None:
+    path = root.paths.models_csv
+    head, *rows = path.read_text().splitlines()
+    path.write_text("\n".join([f"{head},endpoint", *(f"{row},embedded" for row in rows)]) + "\n")
+    root.run(spread, provider="embedded")
+    assert any(
+        "judge, a very small model" in caveat and "no judgement" in caveat for caveat in find_caveats(look_at(root))
+    )
+
+
+def test_a_judge_of_the_writers_family_is_flagged_and_the_ranking_shows_the_rest(root: RatedRoot) -> None:
+    add_judges(root)
+    path = root.paths.models_csv
+    head, *rows = path.read_text().splitlines()
+    families = {"writer": "one", "judge": "one", "other-judge": "two"}
+    path.write_text("\n".join([f"{head},family", *(f"{row},{families[row.split(',')[0]]}" for row in rows)]) + "\n")
+    root.run(spread)
+    material = look_at(root)
+    assert any("judge of the writer's own family (judge judged writer)" in caveat for caveat in find_caveats(material))
+    assert "without own family" in write_out(material)[1]
+
+
+def test_ratings_that_are_missing_for_one_judge_only_are_not_missing_at_random(root: RatedRoot) -> None:
+    add_judges(root)
+    root.write_replicates(evaluation=2)
+    root.run(lambda member: "No." if member.llm_model_id == "judge" else spread(member))
+    told = " ".join(find_caveats(look_at(root))).replace("\N{NO-BREAK SPACE}", " ")
+    assert "of judge model judge 100 % are missing, of other-judge 0 %" in told
+
+
+def test_a_rubric_edited_after_the_cohort_was_built_is_told(root: RatedRoot) -> None:
+    root.run(spread)
+    root.write(root.paths.template(Stage.EVALUATION, "novelty"), "Judge harder: {{ response }}")
+    assert any("evaluation template 'novelty' was edited" in caveat for caveat in find_caveats(look_at(root)))
+
+
+def test_few_combinations_are_told(root: RatedRoot) -> None:
+    root.run(spread)
+    assert any("rest on 3 combinations of concepts" in caveat for caveat in find_caveats(look_at(root)))
+
+
+def test_constructs_have_sections_of_their_own_and_no_mean_over_both(root: RatedRoot) -> None:
+    root.run(lambda member: score(8 if member.template_id == "novelty" else 2))
+    _, page, _ = write_out(look_at(root))
+    assert "novelty (LLM-judged)" in page
+    assert "coherence (LLM-judged)" in page
+    assert "mean 8.00 on a scale of 0 to 9" in page
+    assert "mean 2.00 on a scale of 0 to 9" in page
+    assert "5.00" not in text_of(page)
+
+
+def test_the_best_essay_stands_there_with_lineage_text_and_the_judges_words(root: RatedRoot) -> None:
+    best: list[Member] = []
+
+    def answer(member: Member) -> str:
+        if not best:
+            best.append(member)
+        return score(9 if member.parent_gen_id == best[0].parent_gen_id else 3)
+
+    members = root.run(answer, essay=lambda member: f"Text of {member.gen_id}.")
+    essay = next(member for member in members if member.gen_id == best[0].parent_gen_id)
+    document, page, _ = write_out(look_at(root))
+    section = next(section for section in document.sections if section.title == "Best essays")
+    assert section.parts[0].title == f"Essay {essay.gen_id}"
+    assert f"Text of {essay.gen_id}." in text_of(page)
+    assert f"{essay.parent_gen_id}, template notes, by writer" in text_of(page)
+    assert "judge gave 9 for novelty: I have seen worse." in text_of(page)
+
+
+def test_thinking_is_not_quoted_as_the_judges_words(root: RatedRoot) -> None:
+    root.run(lambda _: "<think>I do not like it.</think>A fine piece.\nSCORE: 7")
+    _, page, _ = write_out(look_at(root))
+    assert "A fine piece." in page
+    assert "I do not like it" not in page
+
+
+def test_a_forecast_that_was_kept_is_shown_beside_the_truth(root: RatedRoot) -> None:
+    members = root.run(spread)
+    record = {
+        "run_id": "run-one",
+        "cohort_id": members[0].cohort_id,
+        "ended_at": 1.0,
+        "compared": {"calls": {"expected": {"low": 10, "expected": 12, "high": 14}, "truth": 15.0, "inside": False}},
+    }
+    files.write_json(root.paths.forecasts / "run-one.json", record)
+    files.write_json(root.paths.forecasts / "other.json", {**record, "cohort_id": "another", "run_id": "foreign"})
+    (root.paths.forecasts / "damaged.json").write_text("{")
+    text = text_of(write_out(look_at(root))[1])
+    assert "run-one calls outside 12 [10, 14] 15" in text
+    assert "foreign" not in text
+
+
+def test_an_experiment_is_found_across_cohorts_and_an_unknown_one_is_an_error(root: RatedRoot) -> None:
+    root.run(spread, cohort="first", experiment="night-watch")
+    root.write_replicates(evaluation=2)
+    root.run(spread, cohort="second", experiment="night-watch")
+    material = look_at(root, experiment="night-watch")
+    assert material.scope.kind == "experiment"
+    assert len(material.scope.of_stage(Stage.EVALUATION)) == 12
+    assert "DayDreaming report: experiment night-watch" in write_out(material)[1]
+    assert len(look_at(root, "night-watch", cohort="first").scope.of_stage(Stage.EVALUATION)) == 6
+    with pytest.raises(ConfigurationError, match="known: night-watch"):
+        look_at(root, experiment="day-watch")
+
+
+def test_files_lie_beside_the_data_root_and_a_name_cannot_lead_elsewhere(root: RatedRoot, tmp_path: Path) -> None:
+    root.run(spread, cohort="mine", experiment="../../etc/passwd")
+    scope = read_scope(root.workspace("mine"))
+    assert reports_folder(root.paths, scope) == tmp_path / "reports" / "mine"
+    hostile = reports_folder(root.paths, read_scope(root.workspace(), "../../etc/passwd"))
+    assert hostile.parent == tmp_path / "reports"
+
+
+def test_an_output_that_is_a_file_is_refused_before_anything_is_computed(root: RatedRoot, tmp_path: Path) -> None:
+    root.run(spread)
+    (tmp_path / "taken").write_text("mine")
+    with pytest.raises(StoreError, match="is a file"):
+        write_report(root.workspace(), output=tmp_path / "taken")
+    assert (tmp_path / "taken").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("text", "safe"),
+    [
+        ("1. first", "1\\. first"),
+        ("2026-01-02", "2026-01-02"),
+        ("# no heading", "\\# no heading"),
+        ("a_b _c_", "a_b \\_c\\_"),
+        ("[a](b) ![c](d) [e]: f", "[a\\](b) ![c\\](d) [e\\]: f"),
+        ("<b>&amp;", "&lt;b\\>\\&amp;"),
+        ("a | b\nc", "a \\| b c"),
+        ("https://x.org", "https\\://x.org"),
+        ("0.50 [0.10, 0.90]", "0.50 [0.10, 0.90]"),
+    ],
+)
+def test_markdown_finds_no_markup_in_a_text(text: str, safe: str) -> None:
+    assert escape_markdown(text) == safe
+
+
+def test_an_excerpt_ends_with_a_whole_word_and_says_that_it_was_cut() -> None:
+    assert excerpt("one two three", 9) == "one two […]"
+    assert excerpt("  whole\r\ntext ", 40) == "whole\ntext"
+    assert excerpt("x" * 50, 10) == "x" * 10 + " […]"
