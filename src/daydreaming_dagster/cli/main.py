@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from daydreaming_dagster.cli import (
+    asset_map,
     compare,
     demo,
     doctor,
@@ -26,6 +28,8 @@ from daydreaming_dagster.cli import (
     reparse,
     report,
     run,
+    score_tables,
+    select_top,
     show,
     stale,
     status,
@@ -75,8 +79,12 @@ for command in (
     report.report,
     compare.compare,
     export.export,
+    select_top.select_top,
+    score_tables.aggregate_scores,
+    score_tables.build_pivot_tables,
     parse.parse,
     reparse.reparse,
+    asset_map.asset_map,
     doctor.doctor,
     init.init,
     demo.demo,
@@ -84,10 +92,14 @@ for command in (
     app.command()(command)
 
 
-def main() -> None:
-    """Runs the command line; every failure of ours is one sentence and a fix."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line; every failure of ours is one sentence and a fix.
+
+    Args:
+        arguments: words of the command line; None takes those of the process.
+    """
     try:
-        app()
+        app(args=None if arguments is None else list(arguments))
     except DayDreamingError as error:
         if os.environ.get("DD_DEBUG"):
             raise

@@ -56,6 +56,7 @@ MAKE_RESULTS = (
     "Make it: daydreaming materialize --select "
     '"group:results_processing,group:results_summary,group:results_analysis,group:cross_experiment"'
 )
+MAKE_SCORES = "Make it: daydreaming aggregate-scores"
 ACCEPTED_AT = 7 / 9
 """An idea counts as accepted from this share of its rubric's scale on: 7 of 9."""
 
@@ -107,6 +108,11 @@ def aggregated_scores_path(paths: DataPaths) -> Path:
     return paths.cross_experiment / "aggregated_scores.csv"
 
 
+def cross_table_path(paths: DataPaths, name: str) -> Path:
+    """A table over the whole store."""
+    return paths.cross_experiment / f"{name}.csv"
+
+
 def summary_path(paths: DataPaths, name: str) -> Path:
     """A summary or statistics table of the current cohort."""
     return paths.summary / f"{name}.csv"
@@ -119,10 +125,14 @@ def write_parsed_scores(workspace: Workspace) -> WrittenTable:
     return _write(parsed_scores_path(workspace.paths), build_parsed_scores(reader.read_members(cohort.members)))
 
 
+def build_aggregated_scores(workspace: Workspace) -> pl.DataFrame:
+    """One row per evaluation of the whole store, whatever its cohort."""
+    return build_parsed_scores(EvaluationReader(workspace.store, workspace.catalogue).read_all())
+
+
 def write_aggregated_scores(workspace: Workspace, path: Path | None = None) -> WrittenTable:
     """One row per evaluation of the whole store, whatever its cohort."""
-    reader = EvaluationReader(workspace.store, workspace.catalogue)
-    return _write(path or aggregated_scores_path(workspace.paths), build_parsed_scores(reader.read_all()))
+    return _write(path or aggregated_scores_path(workspace.paths), build_aggregated_scores(workspace))
 
 
 def write_summary_table(workspace: Workspace, name: str) -> WrittenTable:
@@ -132,10 +142,15 @@ def write_summary_table(workspace: Workspace, name: str) -> WrittenTable:
     return _write(summary_path(workspace.paths, name), table)
 
 
+def build_cross_table(workspace: Workspace, name: str, scores_path: Path | None = None) -> pl.DataFrame:
+    """A table of `CROSS_TABLES`."""
+    scores = read_table(scores_path or aggregated_scores_path(workspace.paths), MAKE_SCORES)
+    return CROSS_TABLES[name](scores)
+
+
 def write_cross_table(workspace: Workspace, name: str, scores_path: Path | None = None) -> WrittenTable:
     """A table of `CROSS_TABLES`."""
-    scores = read_table(scores_path or aggregated_scores_path(workspace.paths), MAKE_RESULTS)
-    return _write(workspace.paths.cross_experiment / f"{name}.csv", CROSS_TABLES[name](scores))
+    return _write(cross_table_path(workspace.paths, name), build_cross_table(workspace, name, scores_path))
 
 
 def write_ratings_long(workspace: Workspace) -> WrittenTable:
