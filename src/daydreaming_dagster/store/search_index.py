@@ -15,6 +15,7 @@ import os
 import re
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -38,7 +39,7 @@ MOST_INDEXED_CHARACTERS = 200_000
 
 _TITLE_CHARACTERS = 120
 _GENERATIONS_AT_ONCE = 400
-_VERSION = 1
+_VERSION = 2
 _COLUMNS = (
     "gen_id",
     "stage",
@@ -70,8 +71,9 @@ CREATE TABLE generation (docid INTEGER PRIMARY KEY AUTOINCREMENT, {", ".join(_CO
 CREATE UNIQUE INDEX generation_by_id ON generation (gen_id, status, cost_usd);
 CREATE INDEX generation_by_parent ON generation (parent_gen_id, template_id, llm_model_id, score);
 CREATE INDEX generation_by_combo ON generation (combo_id, stage);
-CREATE INDEX generation_by_stage ON generation (stage, template_id, llm_model_id, score);
-CREATE INDEX generation_failed ON generation (gen_id) WHERE status = 'failed';
+CREATE INDEX generation_by_stage ON generation (stage, template_id, llm_model_id, score, status);
+CREATE INDEX generation_by_status ON generation (stage, status, cost_usd);
+CREATE INDEX generation_failed ON generation (reason, stage, gen_id) WHERE status = 'failed';
 CREATE VIRTUAL TABLE text USING fts5(response, prompt, content='', tokenize="unicode61 remove_diacritics 2");
 CREATE TABLE essay_score (
   template_id, essay_gen_id, n_judges, n_ratings, mean, low, high, PRIMARY KEY (template_id, essay_gen_id)
@@ -82,6 +84,7 @@ CREATE TABLE member (
   cohort_id, gen_id, stage, parent_gen_id, combo_id, template_id, llm_model_id, replicate,
   PRIMARY KEY (cohort_id, gen_id)
 ) WITHOUT ROWID;
+CREATE TABLE axis (cohort_id, stage, kind, name, n, PRIMARY KEY (cohort_id, stage, kind, name)) WITHOUT ROWID;
 CREATE TABLE progress (cohort_id, stage, status, n, cost_usd, PRIMARY KEY (cohort_id, stage, status)) WITHOUT ROWID;
 CREATE TABLE combination (
   combo_id, concept_id, position, description_level, PRIMARY KEY (combo_id, concept_id)
@@ -246,7 +249,7 @@ class SearchIndex:
             INSERT INTO essay_score
             SELECT template_id, parent_gen_id, count(*), sum(n), avg(mean), min(low), max(high) FROM (
               SELECT template_id, parent_gen_id, count(*) n, avg(score) mean, min(score) low, max(score) high
-              FROM generation WHERE parent_gen_id = ? AND stage = 'evaluation' AND score IS NOT NULL
+              FROM generation WHERE parent_gen_id = ? AND score IS NOT NULL
               GROUP BY template_id, llm_model_id
             ) GROUP BY template_id
             """,
@@ -261,7 +264,7 @@ class SearchIndex:
         gone = known.keys() - stamps.keys()
         for cohort_id in [*gone, *stale]:
             with self._db:
-                for table in ("cohort", "member", "progress"):
+                for table in ("cohort", "member", "axis", "progress"):
                     self._db.execute(f"DELETE FROM {table} WHERE cohort_id = ?", (cohort_id,))
                 if cohort_id in stamps:
                     self._add_cohort(cohort_id, stamps[cohort_id])
@@ -292,6 +295,14 @@ class SearchIndex:
                 )
                 for member in cohort.members
             ),
+        )
+        axes = Counter(
+            (member.stage, kind, name)
+            for member in cohort.members
+            for kind, name in (("template", member.template_id), ("model", member.llm_model_id))
+        )
+        self._db.executemany(
+            "INSERT INTO axis VALUES (?, ?, ?, ?, ?)", ((cohort_id, *axis, count) for axis, count in axes.items())
         )
         self._add_combinations(cohort.combinations.values())
 

@@ -108,7 +108,8 @@ def find_failures(site: Site, cohort_id: str = "") -> list[dict[str, Any]]:
         among = "AND EXISTS (SELECT 1 FROM member m WHERE m.cohort_id = :cohort AND m.gen_id = g.gen_id)"
         rows = site.rows(
             "SELECT stage, reason, code, lasting, count(*) n, min(message) message, min(gen_id) gen_id, "
-            f"sum(cost_usd) cost_usd FROM generation g WHERE status = 'failed' {among if cohort_id else ''} "
+            "sum(cost_usd) cost_usd FROM generation g INDEXED BY generation_failed "
+            f"WHERE status = 'failed' {among if cohort_id else ''} "
             "GROUP BY 1, 2, 3, 4 ORDER BY n DESC, 1, 2, 3",
             {"cohort": cohort_id},
         )
@@ -125,7 +126,8 @@ def _find_command(reason: str, lasting: bool, cohort_id: str) -> str:
 def _find_failed(site: Site, cohort_id: str, reason: str) -> Sequence[Any]:
     among = "AND EXISTS (SELECT 1 FROM member m WHERE m.cohort_id = :cohort AND m.gen_id = g.gen_id)"
     return site.rows(
-        "SELECT gen_id, stage, template_id, llm_model_id, code, message FROM generation g WHERE status = 'failed' "
+        "SELECT gen_id, stage, template_id, llm_model_id, code, message FROM generation g "
+        "INDEXED BY generation_failed WHERE status = 'failed' "
         f"AND reason = :reason {among if cohort_id else ''} ORDER BY stage, gen_id LIMIT :most",
         {"cohort": cohort_id, "reason": reason, "most": _SHOWN_MEMBERS},
     )
@@ -136,14 +138,10 @@ def _find_axes(site: Site, cohort_id: str) -> dict[str, list[tuple[str, int]]]:
 
     def compute() -> dict[str, list[tuple[str, int]]]:
         found: dict[str, list[tuple[str, int]]] = {}
-        for what, column in (("template", "template_id"), ("model", "llm_model_id")):
-            rows = site.rows(
-                f"SELECT stage, {column}, count(*) FROM member WHERE cohort_id = ? GROUP BY 1, 2 ORDER BY 1, 2",
-                (cohort_id,),
-            )
-            for stage, name, count in rows:
-                if not (what == "model" and stage == Stage.ESSAY):
-                    found.setdefault(f"{stage} {what}s", []).append((name, count))
+        question = "SELECT stage, kind, name, n FROM axis WHERE cohort_id = ? ORDER BY stage, kind DESC, name"
+        for stage, kind, name, count in site.rows(question, (cohort_id,)):
+            if not (kind == "model" and stage == Stage.ESSAY):
+                found.setdefault(f"{stage} {kind}s", []).append((name, count))
         return found
 
     return site.keep(("axes", cohort_id), compute)

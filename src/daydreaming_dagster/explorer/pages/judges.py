@@ -103,9 +103,9 @@ def _find_disagreements(site: Site, rubric: str) -> list[dict[str, Any]]:
 
     def compute() -> list[dict[str, Any]]:
         rows = site.rows(
-            "SELECT e.*, s.low, s.high, s.mean, s.n_judges, s.n_ratings FROM essay_score s "
-            "JOIN generation e ON e.gen_id = s.essay_gen_id WHERE s.template_id = ? AND s.n_judges > 1 "
-            "ORDER BY s.high - s.low DESC, e.gen_id LIMIT ?",
+            "SELECT e.*, s.low, s.high, s.mean, s.n_judges, s.n_ratings FROM (SELECT * FROM essay_score "
+            "WHERE template_id = ? AND n_judges > 1 ORDER BY high - low DESC, essay_gen_id LIMIT ?) s "
+            "JOIN generation e ON e.gen_id = s.essay_gen_id ORDER BY s.high - s.low DESC, e.gen_id",
             (rubric, _MOST_DISAGREEMENTS),
         )
         essays = complete_essays(site, [dict(row) for row in rows])

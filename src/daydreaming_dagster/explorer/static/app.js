@@ -158,16 +158,15 @@ function configure() {
   };
 }
 
-function specifyRanking(data) {
+function specifyRanking(data, width) {
   const { accent, ink, soft } = colours();
   const x = { type: "quantitative", scale: { domain: data.scale } };
   const y = { field: "place", type: "ordinal", title: "place in the list", axis: { grid: true } };
   return {
     $schema: "",
     data: { values: data.rows },
-    width: "container",
+    width,
     height: { step: 16 },
-    autosize: { type: "fit-x", contains: "padding" },
     encoding: { y, href: { field: "href" }, tooltip: [{ field: "essay" }, { field: "raw", format: ".2f" },
       { field: "shrunken", format: ".2f" }, { field: "low", format: ".2f" }, { field: "high", format: ".2f" }] },
     layer: [
@@ -181,13 +180,13 @@ function specifyRanking(data) {
   };
 }
 
-function specifyScores(data) {
+function specifyScores(data, width) {
   const { accent } = colours();
   return {
     $schema: "",
     data: { values: data.rows },
-    facet: { field: "judge", type: "nominal", title: null, columns: 3 },
-    columns: 3,
+    facet: { field: "judge", type: "nominal", title: null },
+    columns: Math.max(1, Math.floor(width / 260)),
     spec: {
       width: 210,
       height: 90,
@@ -211,7 +210,7 @@ async function drawPlot(place) {
     return;
   }
   const specify = { ranking: specifyRanking, scores: specifyScores }[place.dataset.kind];
-  const { spec } = vegaLite.compile(specify(data));
+  const { spec } = vegaLite.compile(specify(data, Math.max(240, place.clientWidth - 90)));
   place.textContent = "";
   const view = new vega.View(vega.parse(spec, null, { ast: true }), {
     expr: vega.expressionInterpreter, renderer: "svg", container: place, hover: true,
