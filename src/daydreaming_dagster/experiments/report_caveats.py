@@ -212,7 +212,7 @@ def _undeclared(material: Material) -> Iterator[str]:
     bare = sorted(name for name in used if name in rubrics and not rubrics[name].construct)
     gone = sorted(name for name in used if name not in rubrics)
     if bare:
-        yield f"What {join_words(bare)} measures is not declared; each stands for itself."
+        yield f"No construct is declared for {join_words(bare)}, which therefore stand{'s' * (len(bare) == 1)} alone."
     if gone:
         yield (
             f"{join_words(gone)} {'is' if len(gone) == 1 else 'are'} no longer among the evaluation templates, so the "

@@ -12,6 +12,7 @@ from daydreaming_dagster.experiments.report_document import Block, Bullets, Grid
 from daydreaming_dagster.experiments.report_material import Material
 from daydreaming_dagster.experiments.report_wording import (
     NOT_ESTIMABLE,
+    join_words,
     show_count,
     show_interval,
     show_number,
@@ -23,9 +24,10 @@ from daydreaming_dagster.experiments.report_wording import (
 _SHOWN_ENTRIES = 10
 _SHOWN_CONTRASTS = 15
 _SHOWN_EFFECTS = 12
+_SUMMED_UP = 3
 _FOUND = 0.05
 _HARDLY_ANY = 0.05
-"""Share of the variance of single ratings; with less of it in the essays a ranking shows next to nothing."""
+"""Reliability of the means of essays; with less a ranking shows next to nothing."""
 _STATISTICS = {
     "krippendorff_alpha_ordinal": "Krippendorff's alpha, ordinal",
     "krippendorff_alpha_interval": "Krippendorff's alpha, interval",
@@ -53,7 +55,10 @@ def summarise_construct(material: Material, construct: str) -> str:
     essays = show_count(rated["essay_gen_id"].n_unique(), "essay")
     mean = float(rated["value"].to_numpy().mean())
     text = f"{construct}: {show_count(rated.height, 'rating')} of {essays}, mean {show_number(mean)}{on}."
-    return f"{text} {_summarise_order(material, construct)} {_summarise_contrasts(material, construct)}".strip()
+    found = (
+        summarise(material, construct) for summarise in (_summarise_order, _summarise_contrasts, _summarise_concepts)
+    )
+    return " ".join(sentence for sentence in (text, *found) if sentence)
 
 
 def _summarise_order(material: Material, construct: str) -> str:
@@ -63,14 +68,15 @@ def _summarise_order(material: Material, construct: str) -> str:
     row = best.row(0, named=True)
     if row["shrunken"] is None:
         return "How far the order of the essays is more than chance cannot be estimated."
-    essay = material.table("variance_components", construct).filter(pl.col("component") == "essay")
-    share, share_low = essay.select("share", "share_low").row(0) if essay.height else (None, None)
-    if share is not None and share < _HARDLY_ANY:
+    current = material.table("d_study", construct).filter(pl.col("is_current"))
+    # Of all reliabilities the one that asks what this panel, whoever sits on it, makes of differences between essays.
+    reliability, lowest = current.select("e_rho2", "e_rho2_low").row(0) if current.height else (None, None)
+    if reliability is not None and reliability < _HARDLY_ANY:
         return "The order of the essays is not distinguishable from chance."
     text = f"The best essay is estimated at {show_interval(row['shrunken'], row['low'], row['high'])}"
     if row["p_top_k"] is not None:
         text += f" and is {_name_top(row['k'])} with a probability of {show_share(row['p_top_k'])}"
-    if share_low is not None and share_low < _HARDLY_ANY:
+    if lowest is not None and lowest < _HARDLY_ANY:
         text += "; but that the whole order is chance cannot be ruled out"
     return f"{text}."
 
@@ -82,8 +88,27 @@ def _summarise_contrasts(material: Material, construct: str) -> str:
     found = rows.filter(pl.col("p_holm") < _FOUND)
     if found.is_empty():
         return "No template or model can be told to be better than another."
-    stand = "stands" if found.height == 1 else "stand"
-    return f"{show_count(found.height, 'difference')} between templates or models {stand} out."
+    words = [_summarise_contrast(row) for row in found.head(_SUMMED_UP).iter_rows(named=True)]
+    more = f", and {found.height - _SUMMED_UP} more differences" if found.height > _SUMMED_UP else ""
+    return f"{join_words(words)}{more}."
+
+
+def _summarise_contrast(row: dict[str, Any]) -> str:
+    better, worse = (row["a"], row["b"]) if row["effect"] > 0 else (row["b"], row["a"])
+    sign = 1 if row["effect"] > 0 else -1
+    ends = sorted(sign * end for end in (row["low"], row["high"]) if end is not None)
+    interval = show_interval(abs(row["effect"]), *(ends if len(ends) == 2 else (None, None)))
+    return f"{better} is better than {worse} by {interval} points"
+
+
+def _summarise_concepts(material: Material, construct: str) -> str:
+    found = material.table("concept_effects", construct).filter(pl.col("p_fdr") < _FOUND)
+    if found.is_empty():
+        return ""
+    best = found.sort(pl.col("estimate").abs(), descending=True).row(0, named=True)
+    names = " with ".join(name for name in (best["concept_a"], best["concept_b"]) if name)
+    others = "" if found.height == 1 else f", the largest of {found.height} effects of concepts that stand out"
+    return f"{names} makes {_show_estimate(best)} points of difference{others}."
 
 
 def _build_construct(material: Material, construct: str) -> Section:
