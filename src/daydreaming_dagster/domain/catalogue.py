@@ -118,7 +118,7 @@ class Endpoint:
     """Where requests go. The key itself is never here: `api_key_env` names the variable that holds it."""
 
     endpoint: str
-    kind: Literal["openai", "embedded", "scripted"]
+    kind: Literal["openai", "openrouter_batch", "embedded", "scripted"]
     base_url: str = ""
     api_key_env: str = ""
     extra_body: Mapping[str, Any] = field(default_factory=dict)

@@ -31,6 +31,7 @@ from daydreaming_dagster.store.generations import Outcome
 from daydreaming_dagster.store.journal import recover
 from daydreaming_dagster.store.ledger import Ledger, build_scopes
 from daydreaming_dagster.store.owners import Owner
+from daydreaming_dagster.store.paths import DataPaths
 
 
 @dataclass(slots=True)
@@ -59,8 +60,9 @@ class RunReport:
 class EndpointClients:
     """One client per endpoint, opened when it is first needed."""
 
-    def __init__(self, endpoints: Mapping[str, Endpoint], environ: Mapping[str, str]) -> None:
+    def __init__(self, endpoints: Mapping[str, Endpoint], environ: Mapping[str, str], paths: DataPaths) -> None:
         self._endpoints = endpoints
+        self._paths = paths
         self._environ = environ
         self._clients: dict[str, ChatClient] = {}
 
@@ -68,8 +70,16 @@ class EndpointClients:
         """The endpoint's client."""
         client = self._clients.get(endpoint)
         if client is None:
-            client = self._clients[endpoint] = open_client(self._endpoints[endpoint], environ=self._environ)
+            client = self._clients[endpoint] = self._open(self._endpoints[endpoint])
         return client
+
+    def _open(self, endpoint: Endpoint) -> ChatClient:
+        if endpoint.kind != "openrouter_batch":
+            return open_client(endpoint, environ=self._environ)
+        from daydreaming_dagster.engine.batches import BatchClient
+        from daydreaming_dagster.llm.openai_compatible import OpenAICompatibleClient
+
+        return BatchClient(OpenAICompatibleClient(endpoint, environ=self._environ), self._paths)
 
     async def aclose(self) -> None:
         """Closes all of them."""
@@ -129,7 +139,7 @@ async def _run(
 ) -> RunReport:
     started = time.perf_counter()
     store, paths = recipe.store, recipe.store.paths
-    clients = EndpointClients(recipe.catalogue.endpoints, environ)
+    clients = EndpointClients(recipe.catalogue.endpoints, environ, paths)
     maker = Maker(recipe, run_info, parse=options.parse)
     owner, ledger = Owner(paths), Ledger(paths)
 

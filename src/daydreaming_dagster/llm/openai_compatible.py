@@ -119,6 +119,48 @@ class OpenAICompatibleClient:
         """
         return parse_models(await self._get("/models"))
 
+    async def submit_batch(self, model: str, requests: Mapping[str, ChatRequest]) -> Mapping[str, Any]:
+        """Hands in a batch (OpenRouter only) and returns what the server says of it: its `id` and `status`.
+
+        Args:
+            model: API name; one batch is for one model.
+            requests: by an id that its result will carry.
+
+        Raises:
+            ConfigurationError: the endpoint's key is not set.
+            ModelCallError: the batch was not accepted.
+        """
+        rows = [
+            {"custom_id": name, "body": orjson.loads(build_body(request, self._extra_body))}
+            for name, request in requests.items()
+        ]
+        # The server reads the body as it comes, and wants to know the model before the first request.
+        data = orjson.dumps({"endpoint": "/v1/chat/completions", "model": model, "requests": rows})
+        status, headers, raw = await self._exchange("POST", URL(self._base_url + "/batches", encoded=True), model, data)
+        body = _find_json(raw)
+        if 200 <= status < 300 and isinstance(body, dict) and body.get("id"):
+            return body
+        raise self._as_error(model, status, headers, raw, body)
+
+    async def fetch_batch(self, batch_id: str) -> Mapping[str, Any]:
+        """What the server says of a batch; one that has ended carries its `results`.
+
+        Raises:
+            ConfigurationError: the endpoint's key is not set.
+            ModelCallError: the server does not say.
+        """
+        return await self._get(f"/batches/{quote(batch_id, safe='')}")
+
+    def read_answer(self, model: str, status: int, body: Any) -> ChatResponse:
+        """The answer in a body that came by other ways than `complete`.
+
+        Raises:
+            ModelCallError: it holds none.
+        """
+        if status == 200 and (response := find_response(body)) is not None:
+            return response
+        raise self._as_error(model, status, {}, b"", body)
+
     async def aclose(self) -> None:
         """Closes all connections."""
         self._closed = True

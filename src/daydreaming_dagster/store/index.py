@@ -22,7 +22,7 @@ from daydreaming_dagster.domain.errors import StoreError
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.store.generations import GenerationMetadata, GenerationStore, Outcome
 from daydreaming_dagster.store.paths import RAW, DataPaths
-from daydreaming_dagster.store.states import Failure, GenerationState, Status, state_of_metadata
+from daydreaming_dagster.store.states import MISSING_STATE, Failure, GenerationState, Status, state_of_metadata
 
 SETTLED_NS = 50_000_000
 """A folder must have been left alone for so long before its time is trusted: clocks of file systems tick slowly."""
@@ -89,6 +89,7 @@ class History:
 
 _MEASURED = ("prompt_tokens", "completion_tokens", "duration_s")
 _COLUMNS = tuple(field.name for field in fields(Summary))
+_STATE_COLUMNS = _COLUMNS[: _COLUMNS.index("has_text") + 1]
 _as_row = attrgetter(*_COLUMNS)
 _TYPES = {"mtime_ns": "INTEGER", "lasting": "INTEGER", "has_text": "INTEGER"}
 _VERSION = 1
@@ -118,30 +119,40 @@ class Index:
 
     def refresh(self, stage: Stage) -> Mapping[str, Summary]:
         """Summaries of all stored generations of a stage by gen_id; what changed since last time is read anew."""
-        folders = dict(_scan(self._paths, stage))
-        known = {row[0]: Summary(*row) for row in self._db.execute(f"SELECT {', '.join(_COLUMNS)} FROM {stage}")}
-        stale = [name for name, mtime in folders.items() if name not in known or known[name].mtime_ns != mtime]
-        gone = known.keys() - folders.keys()
-        if stale or gone:
-            started_ns = time.time_ns()
-            fresh = {name: read_summary(self._store, stage, name, folders[name]) for name in stale}
-            known.update(fresh)
-            for name in gone:
-                del known[name]
-            settled = [row for row in fresh.values() if row.mtime_ns < started_ns - SETTLED_NS]
-            self._write(stage, settled, gone)
-        return known
+        known, fresh = self._read(stage, _COLUMNS)
+        return {**{name: Summary(*row) for name, row in known.items()}, **fresh}
 
     def states(self, stage: Stage) -> Callable[[str], GenerationState]:
         """How far each generation of a stage has come, as of now."""
-        summaries = self.refresh(stage)
-        missing = GenerationState(Status.MISSING)
+        known, fresh = self._read(stage, _STATE_COLUMNS)
+        done = GenerationState(Status.DONE, has_text=True)
 
         def state_of(gen_id: str) -> GenerationState:
-            summary = summaries.get(gen_id)
-            return missing if summary is None else summary.state
+            row = known.get(gen_id)
+            if row is not None:
+                return done if row[2] == Status.DONE and row[7] else Summary(*row).state
+            summary = fresh.get(gen_id)
+            return MISSING_STATE if summary is None else summary.state
 
         return state_of
+
+    def _read(self, stage: Stage, columns: Sequence[str]) -> tuple[dict[str, tuple[Any, ...]], dict[str, Summary]]:
+        """Rows that still hold, as the index has them, and summaries of what had to be read anew."""
+        folders = dict(_scan(self._paths, stage))
+        rows = {row[0]: row for row in self._db.execute(f"SELECT {', '.join(columns)} FROM {stage}")}
+        gone = rows.keys() - folders.keys()
+        for name in gone:
+            del rows[name]
+        stale = [name for name, mtime_ns in folders.items() if name not in rows or rows[name][1] != mtime_ns]
+        if not stale and not gone:
+            return rows, {}
+        started_ns = time.time_ns()
+        fresh = {name: read_summary(self._store, stage, name, folders[name]) for name in stale}
+        for name in stale:
+            rows.pop(name, None)
+        settled = [summary for summary in fresh.values() if summary.mtime_ns < started_ns - SETTLED_NS]
+        self._write(stage, settled, gone)
+        return rows, fresh
 
     def read_history(self, stage: Stage) -> dict[tuple[str, str], History]:
         """What answers were like, by template and model; as of the last refresh."""

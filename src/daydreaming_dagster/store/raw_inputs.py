@@ -229,9 +229,9 @@ def _read_endpoints(paths: DataPaths, log: InputLog) -> dict[str, Endpoint]:
 
 
 def _build_endpoint(row: Row) -> Endpoint:
-    name, kinds = row.require_id("endpoint"), ("openai", "embedded", "scripted")
+    name, kinds = row.require_id("endpoint"), ("openai", "openrouter_batch", "embedded", "scripted")
     kind = cast(
-        Literal["openai", "embedded", "scripted"],
+        Literal["openai", "openrouter_batch", "embedded", "scripted"],
         row.choice("kind", kinds, "openai", what="unknown kind of endpoint") if row.require_text("kind") else "openai",
     )
     known = KNOWN_ENDPOINTS.get(name)
