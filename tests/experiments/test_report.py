@@ -225,6 +225,24 @@ def test_a_judge_of_the_writers_family_is_flagged_and_the_ranking_shows_the_rest
     assert "without own family" in write_out(material)[1]
 
 
+def test_a_writer_found_better_is_also_compared_without_judges_of_its_family(root: RatedRoot) -> None:
+    root.write_concepts([f"concept-{number}" for number in range(6)])
+    root.write_models(writers=["big", "small"], judges=["kin", "stranger"])
+    path = root.paths.models_csv
+    head, *rows = path.read_text().splitlines()
+    families = {"big": "one", "small": "two", "kin": "one", "stranger": "three"}
+    path.write_text("\n".join([f"{head},family", *(f"{row},{families[row.split(',')[0]]}" for row in rows)]) + "\n")
+    writers = {member.gen_id: member.llm_model_id for member in root.plan().members}
+
+    def judge(member: Member) -> str:
+        return score(5 + (2 if writers[member.parent_gen_id] == "big" else 0) * (1 + (member.llm_model_id == "kin")))
+
+    root.run(judge)
+    told = text_of(write_out(look_at(root))[1])
+    assert "big is better than small by 3.00 [3.00, 3.00] points" in told
+    assert "(without judges of the writer's own family 2.00 [2.00, 2.00])" in told
+
+
 def test_ratings_that_are_missing_for_one_judge_only_are_not_missing_at_random(root: RatedRoot) -> None:
     add_judges(root)
     root.write_replicates(evaluation=2)

@@ -88,17 +88,32 @@ def _summarise_contrasts(material: Material, construct: str) -> str:
     found = rows.filter(pl.col("p_holm") < _FOUND)
     if found.is_empty():
         return "No template or model can be told to be better than another."
-    words = [_summarise_contrast(row) for row in found.head(_SUMMED_UP).iter_rows(named=True)]
+    words = [_summarise_contrast(material, row) for row in found.head(_SUMMED_UP).iter_rows(named=True)]
     more = f", and {found.height - _SUMMED_UP} more differences" if found.height > _SUMMED_UP else ""
     return f"{join_words(words)}{more}."
 
 
-def _summarise_contrast(row: dict[str, Any]) -> str:
+def _summarise_contrast(material: Material, row: dict[str, Any]) -> str:
     better, worse = (row["a"], row["b"]) if row["effect"] > 0 else (row["b"], row["a"])
     sign = 1 if row["effect"] > 0 else -1
+    text = f"{better} is better than {worse} by {_show_effect(row, sign)} points"
+    if (others := _find_without_own_family(material, row)) is None:
+        return text
+    return f"{text} (without judges of the writer's own family {_show_effect(others, sign)})"
+
+
+def _show_effect(row: dict[str, Any], sign: int = 1) -> str:
+    if not row["is_comparable"]:
+        return "not comparable"
     ends = sorted(sign * end for end in (row["low"], row["high"]) if end is not None)
-    interval = show_interval(abs(row["effect"]), *(ends if len(ends) == 2 else (None, None)))
-    return f"{better} is better than {worse} by {interval} points"
+    return show_interval(sign * row["effect"], *(ends if len(ends) == 2 else (None, None)))
+
+
+def _find_without_own_family(material: Material, row: dict[str, Any]) -> dict[str, Any] | None:
+    """The same comparison without judges of the writer's own family; None where no judge is of one."""
+    same = [pl.col(name) == row[name] for name in ("by", "construct", "a", "b")]
+    found = material.other_family_contrasts.filter(*same)
+    return found.row(0, named=True) if found.height else None
 
 
 def _summarise_concepts(material: Material, construct: str) -> str:
@@ -203,24 +218,27 @@ def _contrast_blocks(material: Material, construct: str) -> Iterator[Block]:
     if found.height:
         yield Bullets([describe_contrast(row) for row in found.head(_SHOWN_CONTRASTS).iter_rows(named=True)])
     shown = rows.sort("p_holm", nulls_last=True, maintain_order=True).head(_SHOWN_CONTRASTS)
+    extra = ("without own family",) if material.other_family_contrasts.height else ()
     yield Grid(
         f"Differences in points, first less second, averaged within combinations{_of_all(shown, rows)}. p: by "
         f"permutation; Holm: adjusted for all {material.contrasts.height} comparisons of this report.",
-        ("what", "first", "second", "note", "difference [95 %]", "p", "Holm", "combinations"),
-        [_contrast_cells(row) for row in shown.iter_rows(named=True)],
+        ("what", "first", "second", "note", "difference [95 %]", *extra, "p", "Holm", "combinations"),
+        [_contrast_cells(material, row) for row in shown.iter_rows(named=True)],
         n_text=4,
     )
 
 
-def _contrast_cells(row: dict[str, Any]) -> tuple[str, ...]:
-    figure = show_interval(row["effect"], row["low"], row["high"]) if row["is_comparable"] else "not comparable"
+def _contrast_cells(material: Material, row: dict[str, Any]) -> tuple[str, ...]:
+    others = _find_without_own_family(material, row)
+    extra = () if material.other_family_contrasts.is_empty() else ("–" if others is None else _show_effect(others),)
     note = (row["note"] or "–").removeprefix("not comparable because ")
     return (
         row["by"].replace("_", " "),
         row["a"],
         row["b"],
         note,
-        figure,
+        _show_effect(row),
+        *extra,
         show_p(row["p"]),
         show_p(row["p_holm"]),
         "–" if row["n_clusters"] is None else str(row["n_clusters"]),

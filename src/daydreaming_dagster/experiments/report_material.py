@@ -48,6 +48,7 @@ class Material:
 
     Attributes:
         contrasts: templates and models against each other: a frame of `CONTRASTS_SCHEMA`.
+        other_family_contrasts: the same without judges of the writer's own family; empty where there is none.
         constructs: what was to be measured, in the order of the rubrics; also those without a single rating.
         rated: the rows of the ratings that can be used.
     """
@@ -56,6 +57,7 @@ class Material:
     scope: Scope
     data: ScopeTables
     contrasts: pl.DataFrame
+    other_family_contrasts: pl.DataFrame
     status: CohortStatus
     times: CallTimes
     constructs: list[str]
@@ -100,11 +102,13 @@ def read_material(workspace: Workspace, scope: Scope) -> Material:
     rated = select_rated(data.ratings)
     cohort = Cohort(scope.name, scope.manifest, scope.members, scope.combinations)
     questions = {column: None for column in ARM if 2 <= rated[column].n_unique() <= MOST_LEVELS}
+    others = rated.filter(pl.col("same_family").fill_null(False).not_())
     return Material(
         workspace=workspace,
         scope=scope,
         data=data,
         contrasts=build_contrasts(rated, questions),
+        other_family_contrasts=build_contrasts(others, questions if others.height < rated.height else {}),
         status=read_cohort_status(workspace.store, cohort),
         times=read_call_times(workspace.store, scope.members),
         constructs=_order_constructs(workspace, data.ratings),
