@@ -20,6 +20,7 @@ from daydreaming_dagster.analysis.statistics.diversity import (
     compute_mean_pairwise_cosine,
     compute_rarefaction,
     compute_vendi_score,
+    number_word_pairs,
 )
 
 ESSAY_TEXTS_SCHEMA: Schema = {
@@ -46,7 +47,7 @@ DIVERSITY_SCHEMA: Schema = {
 - `unique_essays`: how many are left when those with a cosine of .8 or more to an earlier one are taken as repeats, in
   the order of their ids; expected number in a sample of `n`.
 - `distinct_2`: share of different word pairs. `compression_ratio`: the higher, the more they repeat each other.
-- Samples of `n` are drawn 20 times and averaged. The interval is the estimate and 1.96 standard errors (more for few
+- Samples of `n` are drawn ten times and averaged. The interval is the estimate and 1.96 standard errors (more for few
   combinations) from resampling combinations. `embedder` is null for metrics that need none.
 """
 
@@ -65,9 +66,9 @@ RAREFACTION_SCHEMA: Schema = {
 GROUPINGS = ("generator_model", "draft_template", "essay_template")
 UNIQUE_BELOW = 0.8
 MIN_TEXTS = 5
-MAX_TEXTS = 200
-_SAMPLES = 20
-_RESAMPLES = 60
+MAX_TEXTS = 100
+_SAMPLES = 10
+_RESAMPLES = 40
 _CURVE_POINTS = 20
 _SEED = 11
 
@@ -80,7 +81,7 @@ def build_diversity(
     Args:
         essays: a frame of `ESSAY_TEXTS_SCHEMA`.
         embedder: of the texts; hashing of words by default.
-        group_by: columns of `essays` to compare groups of; at most 200 essays of a group are looked at.
+        group_by: columns of `essays` to compare groups of; of larger groups 100 essays are chosen at random.
     """
     used = embedder or HashingEmbedder()
     rows: list[dict[str, object]] = []
@@ -125,7 +126,7 @@ class _Group:
     """Essays of one group, by essay id, at most `MAX_TEXTS` chosen at random.
 
     Attributes:
-        texts, words: of each essay.
+        texts, word_pairs: of each essay.
         cosines: shape (essays, essays).
         cluster: combination of each essay.
         n_available: essays with a text, chosen or not.
@@ -133,7 +134,7 @@ class _Group:
 
     name: str
     texts: list[str]
-    words: list[list[str]]
+    word_pairs: list[IntArray]
     cosines: FloatArray
     cluster: IntArray
     n_available: int
@@ -158,10 +159,10 @@ def _read_groups(essays: pl.DataFrame, column: str, embedder: Embedder) -> list[
         texts = chosen["text"].to_list()
         vectors = embedder.embed(texts)
         combo = chosen.select(pl.coalesce("combo_id", "essay_gen_id")).to_series().to_numpy()
-        words = [split_words(text) for text in texts]
+        pairs = number_word_pairs([split_words(text) for text in texts])
         cosines = np.clip(vectors @ vectors.T, -1.0, 1.0)
         np.fill_diagonal(cosines, 1.0)
-        groups.append(_Group(str(name), texts, words, cosines, as_codes(combo)[0], members.height))
+        groups.append(_Group(str(name), texts, pairs, cosines, as_codes(combo)[0], members.height))
     return groups
 
 
@@ -181,7 +182,7 @@ def _unique(group: _Group, chosen: IntArray) -> float:
 
 
 def _distinct(group: _Group, chosen: IntArray) -> float:
-    return compute_distinct_2([group.words[index] for index in chosen])
+    return compute_distinct_2([group.word_pairs[index] for index in chosen])
 
 
 def _compression(group: _Group, chosen: IntArray) -> float:
@@ -223,14 +224,12 @@ def _estimate(group: _Group, metric: _Metric, equal: int) -> Estimate:
 
 
 def _resample(group: _Group, size: int, rng: np.random.Generator) -> IntArray:
-    """About `size` essays: whole combinations drawn with replacement."""
-    clusters = np.unique(group.cluster)
-    chosen: list[IntArray] = []
-    total = 0
-    while total < size:
-        members = np.flatnonzero(group.cluster == rng.choice(clusters))
-        chosen.append(members)
-        total += members.size
+    """`size` essays: whole combinations drawn with replacement, the last one as far as it is needed."""
+    by_cluster = np.argsort(group.cluster, kind="stable")
+    ends = np.cumsum(np.bincount(group.cluster))
+    starts = np.concatenate([[0], ends[:-1]])
+    drawn = rng.integers(0, ends.size, size)
+    chosen = [by_cluster[starts[cluster] : ends[cluster]] for cluster in drawn]
     return np.concatenate(chosen)[:size]
 
 

@@ -15,6 +15,7 @@ from daydreaming_dagster.analysis.statistics.diversity import (
     compute_mean_pairwise_cosine,
     compute_rarefaction,
     compute_vendi_score,
+    number_word_pairs,
 )
 
 
@@ -48,9 +49,12 @@ def test_rarefaction_is_the_mean_over_all_samples(sizes: list[int], sample: int)
 
 
 def test_distinct_2_counts_pairs_of_neighbouring_words() -> None:
-    assert compute_distinct_2([["a", "b", "a", "b"]]) == pytest.approx(2 / 3)
-    assert compute_distinct_2([["a", "b"], ["a", "b"]]) == 0.5
-    assert math.isnan(compute_distinct_2([["alone"]]))
+    def distinct(*texts: str) -> float:
+        return compute_distinct_2(number_word_pairs([text.split() for text in texts]))
+
+    assert distinct("a b a b") == pytest.approx(2 / 3)
+    assert distinct("a b", "a b") == 0.5
+    assert math.isnan(distinct("alone"))
 
 
 def test_repetition_compresses_better() -> None:

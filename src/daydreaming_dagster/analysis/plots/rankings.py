@@ -47,8 +47,8 @@ def plot_ranking(
     ticks = alt.Axis() if scale is None else points_axis(*scale)
     x = alt.X("point:Q", title=f"Mean rating, {where}, more is better", scale=axis_scale, axis=ticks)
     layers = alt.layer(
-        base.mark_rule(color=INK, size=2).encode(x=alt.X("low:Q"), x2="high:Q"),
         base.mark_rule(color=PALE, size=1).encode(x=alt.X("point:Q"), x2="raw_mean:Q"),
+        base.mark_rule(color=INK, size=2).encode(x=alt.X("low:Q"), x2="high:Q"),
         base.mark_point(color=INK, fill="white", opacity=1, size=50).encode(x=alt.X("raw_mean:Q")),
         base.mark_point(color=INK, filled=True, opacity=1, size=55).encode(x=x),
         base.mark_text(align="left", dx=10, fontSize=10, color=INK).encode(x=alt.value(WIDTH), text="facts:N"),

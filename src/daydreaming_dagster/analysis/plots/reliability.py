@@ -76,7 +76,7 @@ def plot_d_study(d_study: pl.DataFrame) -> Chart:
     y = alt.Y("value:Q", title=title, scale=alt.Scale(domain=[0, 1]))
     band = base.mark_area(color=PALE, opacity=0.5).encode(x=x, y=alt.Y("low:Q", title=title), y2="high:Q")
     dashes = alt.StrokeDash("replicates:N", title="Replicates", scale=alt.Scale(range=list(DASHES)))
-    marks = alt.Shape("mark:N", title=None, scale=alt.Scale(range=["diamond", "circle"]))
+    marks = alt.Shape("mark:N", title=None, scale=alt.Scale(domain=["cheapest", "now"], range=["diamond", "circle"]))
     layers = alt.layer(
         band.transform_filter("datum.replicates == '1'"),
         alt.Chart().mark_rule(color=MID, strokeDash=[3, 3]).encode(y=alt.datum(WANTED_PHI)),

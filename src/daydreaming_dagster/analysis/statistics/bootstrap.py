@@ -61,8 +61,12 @@ def _draw_counts(n_clusters: int, draws: int, seed: int) -> npt.NDArray[np.uint8
     """The weights of all draws; kept, because every table of one cohort uses the same."""
     rng = np.random.default_rng([seed, n_clusters])
     counts = np.empty((draws, n_clusters), dtype=np.uint8)
-    for draw in range(draws):
-        counts[draw] = np.bincount(rng.integers(0, n_clusters, n_clusters), minlength=n_clusters)
+    rows = max(1, _CHUNK_CELLS // n_clusters)
+    for start in range(0, draws, rows):
+        size = min(rows, draws - start)
+        chosen = rng.integers(0, n_clusters, size=(size, n_clusters))
+        chosen += np.arange(size)[:, None] * n_clusters
+        counts[start : start + size] = np.bincount(chosen.ravel(), minlength=size * n_clusters).reshape(size, -1)
     return counts
 
 

@@ -68,13 +68,25 @@ def compute_rarefaction(group_sizes: IntArray, sample: int) -> float:
     return float((1 - np.exp(log_missed)).sum())
 
 
-def compute_distinct_2(texts: Sequence[Sequence[str]]) -> float:
+def number_word_pairs(texts: Sequence[Sequence[str]]) -> list[IntArray]:
+    """The pairs of neighbouring words of each text as numbers, equal pairs having equal numbers in all texts."""
+    numbers: dict[tuple[str, str], int] = {}
+    return [
+        np.array([numbers.setdefault(pair, len(numbers)) for pair in pairwise(words)], dtype=np.int64)
+        for words in texts
+    ]
+
+
+def compute_distinct_2(pairs: Sequence[IntArray]) -> float:
     """Share of different word pairs among all pairs of neighbouring words of all texts; nan without any pair."""
-    pairs = [pair for words in texts for pair in pairwise(words)]
-    return len(set(pairs)) / len(pairs) if pairs else math.nan
+    every = np.concatenate([np.empty(0, dtype=np.int64), *pairs])
+    return np.unique(every).size / every.size if every.size else math.nan
 
 
 def compute_compression_ratio(texts: Sequence[str]) -> float:
-    """Size of the joined texts over their size compressed: the higher, the more they repeat each other."""
+    """Size of the joined texts over their size compressed: the higher, the more they repeat each other.
+
+    The compressor looks back over 32 KiB, so it sees repetition between texts that follow each other closely.
+    """
     raw = "\n".join(texts).encode()
-    return len(raw) / len(zlib.compress(raw, 9)) if raw else math.nan
+    return len(raw) / len(zlib.compress(raw, 4)) if raw else math.nan
