@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dagster import DagsterInstance
 
+from daydreaming_dagster.domain.errors import StoreError
 from daydreaming_dagster.store.files import write_text
 
 HOME_VARIABLE = "DAGSTER_HOME"
@@ -18,6 +19,9 @@ def open_instance(home: Path | None = None) -> DagsterInstance:
     """The instance of `home`, of DAGSTER_HOME, of `.env`, or of `dagster_home` in the working directory.
 
     A home without a `dagster.yaml` gets the one that travels with the package.
+
+    Raises:
+        StoreError: there is none to give.
     """
     chosen = (home or _find_home()).absolute()
     os.environ[HOME_VARIABLE] = str(chosen)
@@ -38,4 +42,11 @@ def _read_configuration() -> str:
     packaged = Path(str(files("daydreaming_dagster"))) / "resources" / _CONFIGURATION
     if packaged.is_file():
         return packaged.read_text()
-    return (packaged.parents[3] / "dagster_home" / _CONFIGURATION).read_text()
+    checkout = packaged.parents[3] / "dagster_home" / _CONFIGURATION
+    if not checkout.is_file():
+        raise StoreError(
+            f"{checkout} is gone, and it is the configuration that a new Dagster home is made from.",
+            fix="Put it back: git checkout -- dagster_home",
+            reason="configuration_missing",
+        )
+    return checkout.read_text()
