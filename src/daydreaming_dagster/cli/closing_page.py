@@ -54,6 +54,11 @@ def print_work(board: RunBoard, *, again: bool = False) -> None:
         print_line(f"[yellow]{progress.blocked.total()} generations wait for a failed parent.[/]")
     if progress.left:
         out().print(f"[yellow]{progress.left.total()} generations are left to do; run the same command again.[/]")
+    if report.unknown is not None:
+        out().print(
+            f"[yellow]Unknown spend: {report.unknown.calls} calls of this cohort ended without a word; they may have "
+            f"cost up to ${report.unknown.cost_usd:.4f}.[/]"
+        )
     if progress.elsewhere:
         out().print(f"{progress.elsewhere.total()} generations were made by another process meanwhile.")
     if report.forecast is not None and report.stopped is None and progress.calls:

@@ -24,12 +24,13 @@ from daydreaming_dagster.engine.recipe import Recipe
 from daydreaming_dagster.engine.records import RunInfo
 from daydreaming_dagster.engine.retries import RetryPolicy
 from daydreaming_dagster.engine.scheduler import Scheduler
+from daydreaming_dagster.engine.settling import settle_unknown
 from daydreaming_dagster.engine.writer import DurableWriter
 from daydreaming_dagster.llm.clients import open_client
 from daydreaming_dagster.llm.protocol import ChatClient
 from daydreaming_dagster.store.generations import Outcome
 from daydreaming_dagster.store.journal import recover
-from daydreaming_dagster.store.ledger import Ledger, build_scopes
+from daydreaming_dagster.store.ledger import CallState, Ledger, Spending, build_scopes
 from daydreaming_dagster.store.owners import Owner
 from daydreaming_dagster.store.paths import DataPaths
 
@@ -46,6 +47,7 @@ class RunReport:
         stopped: why it ended before all was done; None when it was not cut short.
         duration_s: wall time, seconds.
         forecast: what was expected of it; None when nobody asked.
+        unknown: calls of the cohort, in all its runs, of which nobody knows whether they were answered and charged.
     """
 
     progress: Progress
@@ -55,6 +57,7 @@ class RunReport:
     stopped: DayDreamingError | None = None
     duration_s: float = 0.0
     forecast: Forecast | None = None
+    unknown: Spending | None = None
 
 
 class EndpointClients:
@@ -72,6 +75,10 @@ class EndpointClients:
         if client is None:
             client = self._clients[endpoint] = self._open(self._endpoints[endpoint])
         return client
+
+    def find_open(self, endpoint: str) -> ChatClient | None:
+        """The endpoint's client if this run used it."""
+        return self._clients.get(endpoint)
 
     def _open(self, endpoint: Endpoint) -> ChatClient:
         if endpoint.kind != "openrouter_batch":
@@ -162,6 +169,8 @@ async def _run(
             )
             with _stop_on_signals(scheduler):
                 await scheduler.run(plan)
+        await settle_unknown(ledger, clients.find_open)
+        spending = {row.state: row for row in ledger.summarize(cohort_id=run_info.cohort_id or None)}
     finally:
         await clients.aclose()
         ledger.forget_owner(owner.id)
@@ -174,6 +183,7 @@ async def _run(
         reused=scheduler.reused,
         stopped=scheduler.stopped or writer.trouble,
         duration_s=time.perf_counter() - started,
+        unknown=spending.get(CallState.UNKNOWN.value),
     )
 
 
