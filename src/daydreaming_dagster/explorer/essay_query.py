@@ -103,7 +103,16 @@ def find_rubric_ids(site: Site) -> list[str]:
     return site.keep(("rubric ids",), compute)
 
 
-def _build_source(site: Site, query: EssayQuery) -> tuple[str, dict[str, Any]]:
+_JOINS = {
+    "d": "LEFT JOIN generation d ON d.gen_id = e.parent_gen_id",
+    "s": "LEFT JOIN essay_score s ON s.template_id = :rubric AND s.essay_gen_id = e.gen_id",
+    "r": "LEFT JOIN ranking r ON r.construct = :construct AND r.essay_gen_id = e.gen_id",
+}
+_NEEDED = {"score": "s", "lowest": "s", "shrunken": "rs", "spread": "s", "newest": "", "longest": ""}
+"""Which joins a sort needs."""
+
+
+def _build_source(site: Site, query: EssayQuery, needed: str) -> tuple[str, dict[str, Any]]:
     rubric = site.find_rubric(query.rubric)
     values: dict[str, Any] = {"rubric": query.rubric, "construct": rubric.construct if rubric else ""}
     where = ["e.stage = 'essay'"]
@@ -123,13 +132,9 @@ def _build_source(site: Site, query: EssayQuery) -> tuple[str, dict[str, Any]]:
     if query.cohort:
         where.append("EXISTS (SELECT 1 FROM member m WHERE m.cohort_id = :cohort AND m.gen_id = e.gen_id)")
         values["cohort"] = query.cohort
-    source = f"""
-        FROM generation e
-        LEFT JOIN generation d ON d.gen_id = e.parent_gen_id
-        LEFT JOIN essay_score s ON s.template_id = :rubric AND s.essay_gen_id = e.gen_id
-        LEFT JOIN ranking r ON r.construct = :construct AND r.essay_gen_id = e.gen_id
-        WHERE {" AND ".join(where)}
-    """
+    # Of a list of many thousands only what is filtered and sorted by is looked at; the index has all of it.
+    joins = [join for name, join in _JOINS.items() if name in needed or (name == "d" and query.draft_template)]
+    source = f"FROM generation e INDEXED BY essay_facts {' '.join(joins)} WHERE {' AND '.join(where)}"
     return source, values
 
 
@@ -158,17 +163,21 @@ _FIELDS = """
 
 def count_essays(site: Site, query: EssayQuery) -> int:
     """How many essays the filters leave."""
-    source, values = _build_source(site, query)
+    source, values = _build_source(site, query, "")
     key = ("count", tuple(query.values(page=1, sort="score", rubric="")))
     return site.keep(key, lambda: int(site.rows(f"SELECT count(*) {source}", values)[0][0]))
 
 
 def find_essays(site: Site, query: EssayQuery, limit: int = PAGE_SIZE) -> list[dict[str, Any]]:
     """One page of essays, each with the scores of every rubric (`scores`) and its concepts (`concepts`)."""
-    source, values = _build_source(site, query)
-    question = f"SELECT {_FIELDS} {source} {_build_order(site, query)} LIMIT :limit OFFSET :offset"
-    page = {**values, "limit": limit, "offset": (query.page - 1) * PAGE_SIZE}
-    return complete_essays(site, [dict(row) for row in site.rows(question, page)])
+    ids = _find_ids(site, query, (query.page - 1) * PAGE_SIZE, limit)
+    rubric = site.find_rubric(query.rubric)
+    values = {f"id{place}": gen_id for place, gen_id in enumerate(ids)}
+    marks = ", ".join(f":{name}" for name in values)
+    question = f"SELECT {_FIELDS} FROM generation e {' '.join(_JOINS.values())} WHERE e.gen_id IN ({marks})"
+    values |= {"rubric": query.rubric, "construct": rubric.construct if rubric else ""}
+    found = {row["gen_id"]: dict(row) for row in site.rows(question, values)}
+    return complete_essays(site, [found[gen_id] for gen_id in ids if gen_id in found])
 
 
 def find_neighbours(site: Site, query: EssayQuery, gen_id: str, at: int) -> tuple[str | None, str | None]:
@@ -180,14 +189,22 @@ def find_neighbours(site: Site, query: EssayQuery, gen_id: str, at: int) -> tupl
         gen_id: the essay in between.
         at: where it stood in the list, from 0; when it stands there no more, there are none.
     """
-    source, values = _build_source(site, query)
-    question = f"SELECT e.gen_id {source} {_build_order(site, query)} LIMIT :limit OFFSET :offset"
     first = max(at - 1, 0)
-    found = [row[0] for row in site.rows(question, {**values, "limit": at - first + 2, "offset": first})]
+    found = _find_ids(site, query, first, at - first + 2)
     if gen_id not in found:
         return None, None
     place = found.index(gen_id)
     return (found[place - 1] if place else None), (found[place + 1] if place + 1 < len(found) else None)
+
+
+def _find_ids(site: Site, query: EssayQuery, offset: int, limit: int) -> list[str]:
+    source, values = _build_source(site, query, _NEEDED[query.sort])
+    question = f"SELECT e.gen_id {source} {_build_order(site, query)} LIMIT :limit OFFSET :offset"
+
+    def compute() -> list[str]:
+        return [row[0] for row in site.rows(question, {**values, "limit": limit, "offset": offset})]
+
+    return site.keep(("ids", question, tuple(values.items()), offset, limit), compute)
 
 
 def complete_essays(site: Site, essays: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from dataclasses import dataclass
+from heapq import nsmallest
 from typing import Any
 
 from daydreaming_dagster.explorer.site import Site
@@ -18,18 +19,20 @@ class Progress:
     """How far a rater is with a rubric.
 
     Attributes:
-        waiting: essays still to rate, in this rater's own order.
+        waiting: the essays that come next, in this rater's own order.
+        left: how many there are still to rate.
         rated, skipped: numbers.
         last: the line this rater wrote last for the rubric; None when there is none.
     """
 
     waiting: list[str]
+    left: int
     rated: int
     skipped: int
     last: HumanRating | None
 
 
-def find_progress(site: Site, rater: str, rubric: str, cohort: str) -> Progress:
+def find_progress(site: Site, rater: str, rubric: str, cohort: str, most: int = 5) -> Progress:
     """What a rater has rated of a rubric, and what comes next.
 
     Everybody has an order of their own, which neither scores nor models have a part in, so that the first essays
@@ -40,13 +43,16 @@ def find_progress(site: Site, rater: str, rubric: str, cohort: str) -> Progress:
     mine = {
         essay: line for (name, essay, template), line in known.current().items() if name == rater and template == rubric
     }
-    waiting = sorted((essay for essay in essays if essay not in mine), key=lambda essay: _shuffle(rater, rubric, essay))
+    left = [essay for essay in essays if essay not in mine]
+    waiting = nsmallest(most, left, key=lambda essay: _shuffle(rater, rubric, essay))
     last = next(
         (line for line in reversed(known.lines) if line.rater == rater and line.evaluation_template == rubric), None
     )
     among = [line for essay, line in mine.items() if essay in essays]
     rated = sum(line.kind is Kind.RATING for line in among)
-    return Progress(waiting, rated, len(among) - rated, None if last is None or last.kind is Kind.WITHDRAWN else last)
+    return Progress(
+        waiting, len(left), rated, len(among) - rated, None if last is None or last.kind is Kind.WITHDRAWN else last
+    )
 
 
 def find_essay_ids(site: Site, cohort: str) -> set[str]:

@@ -39,7 +39,7 @@ MOST_INDEXED_CHARACTERS = 200_000
 
 _TITLE_CHARACTERS = 120
 _GENERATIONS_AT_ONCE = 400
-_VERSION = 2
+_VERSION = 3
 _COLUMNS = (
     "gen_id",
     "stage",
@@ -68,11 +68,14 @@ _COLUMNS = (
 )
 _SCHEMA = f"""
 CREATE TABLE generation (docid INTEGER PRIMARY KEY AUTOINCREMENT, {", ".join(_COLUMNS)});
-CREATE UNIQUE INDEX generation_by_id ON generation (gen_id, status, cost_usd);
+CREATE UNIQUE INDEX generation_by_id ON generation (gen_id, status, cost_usd, template_id);
 CREATE INDEX generation_by_parent ON generation (parent_gen_id, template_id, llm_model_id, score);
 CREATE INDEX generation_by_combo ON generation (combo_id, stage);
 CREATE INDEX generation_by_stage ON generation (stage, template_id, llm_model_id, score, status);
-CREATE INDEX generation_by_status ON generation (stage, status, cost_usd);
+CREATE INDEX generation_by_status ON generation (stage, status, cost_usd, gen_id);
+CREATE INDEX essay_facts ON generation (
+  gen_id, template_id, llm_model_id, status, combo_id, parent_gen_id, words, finished_at
+) WHERE stage = 'essay';
 CREATE INDEX generation_failed ON generation (reason, stage, gen_id) WHERE status = 'failed';
 CREATE VIRTUAL TABLE text USING fts5(response, prompt, content='', tokenize="unicode61 remove_diacritics 2");
 CREATE TABLE essay_score (

@@ -67,22 +67,22 @@ def show_maps(pages: Pages, request: Request) -> Response:
     return pages.page(request, "maps.html", values)
 
 
-_SOURCE = """
-    FROM essay_score s JOIN generation e ON e.gen_id = s.essay_gen_id
-    LEFT JOIN generation d ON d.gen_id = e.parent_gen_id
-    WHERE s.template_id = :rubric
-"""
-_IN_COHORT = " AND EXISTS (SELECT 1 FROM member m WHERE m.cohort_id = :cohort AND m.gen_id = e.gen_id)"
-
-
-def _source(cohort: str) -> str:
-    return _SOURCE + (_IN_COHORT if cohort else "")
+def _build_source(cohort: str, *, with_drafts: bool) -> str:
+    """Essays `e` with their score `s`, and `d` their drafts where they are needed."""
+    drafts = "LEFT JOIN generation d ON d.gen_id = e.parent_gen_id" if with_drafts else ""
+    among = "AND EXISTS (SELECT 1 FROM member m WHERE m.cohort_id = :cohort AND m.gen_id = e.gen_id)" if cohort else ""
+    return (
+        "FROM generation e INDEXED BY essay_facts "
+        f"JOIN essay_score s ON s.template_id = :rubric AND s.essay_gen_id = e.gen_id {drafts} "
+        f"WHERE e.stage = 'essay' {among}"
+    )
 
 
 def _map_concepts(site: Site, rubric: str, cohort: str) -> HeatMap:
     """Mean over the essays whose combination holds both concepts; the diagonal is over all with the one."""
     values = {"rubric": rubric, "cohort": cohort}
-    question = f"SELECT e.combo_id, count(*), sum(s.mean) {_source(cohort)} GROUP BY e.combo_id"
+    source = _build_source(cohort, with_drafts=False)
+    question = f"SELECT e.combo_id, count(*), sum(s.mean) {source} GROUP BY e.combo_id"
     by_combo = {row[0]: (row[1], row[2]) for row in site.rows(question, values)}
     sums: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0, 0.0])
     known = find_concepts(site, [])
@@ -107,7 +107,7 @@ def _map_arms(site: Site, rubric: str, cohort: str, axes: str) -> HeatMap:
     column = {"draft_template": "d.template_id", "essay_template": "e.template_id", "model": "e.llm_model_id"}
     question = (
         f"SELECT coalesce({column[row_axis]}, ''), coalesce({column[column_axis]}, ''), count(*), avg(s.mean) "
-        f"{_source(cohort)} GROUP BY 1, 2"
+        f"{_build_source(cohort, with_drafts='draft_template' in (row_axis, column_axis))} GROUP BY 1, 2"
     )
     cells: dict[tuple[str, str], Cell] = {}
     for row, col, count, mean in site.rows(question, {"rubric": rubric, "cohort": cohort}):

@@ -85,7 +85,7 @@ def show_essay(pages: Pages, request: Request) -> Response:
         "essay": progress.waiting[0] if progress.waiting else "",
         "text": text,
         "opened_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "total": len(progress.waiting) + progress.rated + progress.skipped,
+        "total": progress.left + progress.rated + progress.skipped,
         "message": params.get("message", ""),
     }
     return pages.page(request, "rate_essay.html", values)
@@ -148,7 +148,7 @@ def export_pack(pages: Pages, request: Request) -> Response:
         return pages.refuse(request, 400, "A pack needs a rater and a rubric.", "Fill in both on the rating page.")
     number = params.get("n", "20")
     most = min(int(number), _MOST_IN_PACK) if number.isascii() and number.isdigit() else 20
-    waiting = find_progress(site, rater, rubric_id, params.get("cohort", "")).waiting[:most]
+    waiting = find_progress(site, rater, rubric_id, params.get("cohort", ""), most).waiting
     texts = [(essay, find_text(site, Stage.ESSAY, essay, "parsed")[0]) for essay in waiting]
     essays = [(essay, site.redact(text)) for essay, text in texts if text is not None]
     html = build_pack(rater, rubric, describe_rubric(rubric), list_steps(rubric), essays)
