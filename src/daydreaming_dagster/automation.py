@@ -1,9 +1,26 @@
-"""Jobs: the bulk run of a cohort as one Dagster run, tagged, visible, and resumable by starting it again."""
+"""Jobs: the bulk run of a cohort, and the report of what the store has; and the sensor on the raw inputs."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from dagster import Config, Failure, OpExecutionContext, ResourceParam, job, op, resource
+from dagster import (
+    AssetObservation,
+    Config,
+    DefaultSensorStatus,
+    Failure,
+    OpExecutionContext,
+    ResourceParam,
+    RunRequest,
+    SensorEvaluationContext,
+    SensorResult,
+    define_asset_job,
+    job,
+    op,
+    resource,
+    sensor,
+)
+from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from pydantic import Field
 
 from daydreaming_dagster.assets.generation_step import EXPERIMENT_TAG, build_failure_of_many, build_step_records
@@ -18,15 +35,23 @@ from daydreaming_dagster.engine.cohort_run import (
     run_cohort,
     run_free_steps,
 )
+from daydreaming_dagster.engine.cohort_status import read_cohort_status
 from daydreaming_dagster.engine.plan import Plan
 from daydreaming_dagster.engine.progress import Progress
 from daydreaming_dagster.engine.records import RunInfo
 from daydreaming_dagster.engine.run import RunOptions, RunReport
 from daydreaming_dagster.engine.steps import StepResult
+from daydreaming_dagster.experiments.input_stash import stash_active_inputs
 from daydreaming_dagster.resources.failures import explain_failures
 from daydreaming_dagster.resources.outcome_recorder import OutcomeRecorder
 from daydreaming_dagster.resources.recorder import EventRecorder
 from daydreaming_dagster.resources.workspace import WorkspaceResource
+from daydreaming_dagster.store.cohorts import iter_cohort_ids, read_cohort
+from daydreaming_dagster.store.input_versions import compute_input_versions
+from daydreaming_dagster.store.states import Status
+
+_SENSOR_INTERVAL_S = 10
+_CHANGED_TAG = "daydreaming/changed_inputs"
 
 
 @dataclass(slots=True)
@@ -116,8 +141,11 @@ def make_generations(
         cohort = opened.require_current_cohort()
         choice, budget = config.to_choice(), config.to_budget()
         synchronize_partitions(context.instance, opened.paths, cohort)
+        experiment_id = context.run.tags.get(EXPERIMENT_TAG)
+        if experiment_id is not None:
+            stash_active_inputs(opened, experiment_id)
         recorder = EventRecorder(context.instance, context.run)
-        run_info = RunInfo(context.run_id, cohort.cohort_id, context.run.tags.get(EXPERIMENT_TAG))
+        run_info = RunInfo(context.run_id, cohort.cohort_id, experiment_id)
         if "raw" in choice.steps:
             plan = run_board.plan = plan_cohort_run(opened, cohort, choice)
             context.log.info(f"{plan.size} generations of {cohort.cohort_id} to make")
@@ -163,3 +191,110 @@ def _require_complete(report: RunReport) -> None:
 def cohort_run() -> None:
     """Drafts, essays and evaluations of a cohort in one run; finished ones are never made twice."""
     make_generations()
+
+
+class StoreReportConfig(Config):
+    """Run config of the report."""
+
+    failures: bool = Field(
+        default=False,
+        description="Report failed generations, too; the run then ends in failure, as it must.",
+    )
+
+
+@op
+def report_store(
+    context: OpExecutionContext, config: StoreReportConfig, workspace: WorkspaceResource
+) -> dict[str, int]:
+    """Tells Dagster of partitions and generations that it does not know, of every cohort; calls nobody."""
+    with explain_failures():
+        opened = workspace.open()
+        recorder = EventRecorder(context.instance, context.run)
+        done: dict[Stage, set[str]] = {stage: set() for stage in Stage}
+        failed: dict[Stage, set[str]] = {stage: set() for stage in Stage}
+        cohort_ids = list(iter_cohort_ids(opened.paths))
+        for cohort_id in cohort_ids:
+            cohort = read_cohort(opened.paths, cohort_id)
+            synchronize_partitions(context.instance, opened.paths, cohort)
+            for member, status in read_cohort_status(opened.store, cohort).states:
+                if status is Status.DONE:
+                    done[member.stage].add(member.gen_id)
+                elif status is Status.FAILED:
+                    failed[member.stage].add(member.gen_id)
+        unknown = {stage: _find_unknown(recorder, stage, gen_ids) for stage, gen_ids in failed.items()}
+        with OutcomeRecorder(recorder) as outcomes:
+            recorded = outcomes.record_missed(opened.store, done)
+            if config.failures:
+                outcomes.record_failed(opened.store, unknown)
+    failures = sum(len(gen_ids) for gen_ids in unknown.values())
+    if config.failures and failures:
+        raise Failure(
+            description=f"{failures} generations have failed, as the store says; this run shows them as failed.\n"
+            "  → Why: daydreaming status",
+            allow_retries=False,
+        )
+    return {"cohorts": len(cohort_ids), "recorded": recorded, "failures": failures}
+
+
+def _find_unknown(recorder: EventRecorder, stage: Stage, gen_ids: set[str]) -> set[str]:
+    if not gen_ids:
+        return set()
+    return recorder.find_unattempted(f"{stage}_raw", gen_ids) | (
+        recorder.find_unattempted(f"{stage}_parsed", gen_ids) - recorder.find_unrecorded(f"{stage}_raw", gen_ids)
+    )
+
+
+@job
+def store_report() -> None:
+    """What the store has and Dagster does not know: after its home was deleted, or files came from elsewhere."""
+    report_store()
+
+
+cohort_assets = define_asset_job(
+    "cohort_assets",
+    selection=[
+        "selected_combo_mappings",
+        "content_combinations",
+        "cohort_id",
+        "cohort_membership",
+        "register_cohort_partitions",
+    ],
+    description="The cohort that the inputs describe, and its partitions. Calls no model.",
+)
+
+
+@sensor(
+    job=cohort_assets,
+    minimum_interval_seconds=_SENSOR_INTERVAL_S,
+    default_status=DefaultSensorStatus.RUNNING,
+)
+def raw_inputs_changed(context: SensorEvaluationContext, workspace: WorkspaceResource) -> SensorResult:
+    """Builds the cohort anew when files under `1_raw` or `2_tasks` have changed and then been left alone."""
+    versions = compute_input_versions(workspace.open().paths)
+    cursor = json.loads(context.cursor) if context.cursor else None
+    if cursor is None:
+        return _remember(versions, versions, "The inputs are watched from now on.", observed=versions)
+    if versions == cursor["built"]:
+        return _remember(versions, versions, "Nothing has changed.")
+    if versions != cursor["seen"]:
+        return _remember(cursor["built"], versions, "The inputs are changing; waiting until they are left alone.")
+    changed = {name: version for name, version in versions.items() if cursor["built"].get(name) != version}
+    return SensorResult(
+        run_requests=[RunRequest(tags={_CHANGED_TAG: ",".join(sorted(changed))})],
+        cursor=json.dumps({"built": versions, "seen": versions}),
+        asset_events=_observe(changed),
+    )
+
+
+def _remember(
+    built: Mapping[str, str], seen: Mapping[str, str], why: str, observed: Mapping[str, str] | None = None
+) -> SensorResult:
+    return SensorResult(
+        skip_reason=why,
+        cursor=json.dumps({"built": built, "seen": seen}),
+        asset_events=_observe(observed or {}),
+    )
+
+
+def _observe(versions: Mapping[str, str]) -> list[AssetObservation]:
+    return [AssetObservation(name, tags={DATA_VERSION_TAG: version}) for name, version in versions.items()]

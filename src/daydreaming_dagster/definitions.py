@@ -17,7 +17,14 @@ from daydreaming_dagster.assets import (
     results_processing,
     results_summary,
 )
-from daydreaming_dagster.automation import cohort_run, unwatched_board
+from daydreaming_dagster.automation import (
+    cohort_assets,
+    cohort_run,
+    raw_inputs_changed,
+    store_report,
+    unwatched_board,
+)
+from daydreaming_dagster.checks import cohort_checks
 from daydreaming_dagster.resources.cohort_id_io import CohortIdIOManager
 from daydreaming_dagster.resources.workspace import ExperimentConfigResource, WorkspaceResource
 from daydreaming_dagster.settings import Settings
@@ -66,6 +73,14 @@ ASSETS: Sequence[AssetsDefinition | SourceAsset] = [
 ]
 
 
+CHECKS = [
+    cohort_checks.partitions_match_membership,
+    cohort_checks.parents_are_members,
+    cohort_checks.scores_are_on_their_scales,
+    cohort_checks.cohort_is_complete,
+]
+
+
 def build_resources(experiment_config: Any) -> dict[str, object]:
     """The resources of every run, over an `ExperimentConfigResource` or one that run config completes."""
     workspace = WorkspaceResource(experiment_config=experiment_config)
@@ -79,7 +94,9 @@ def build_resources(experiment_config: Any) -> dict[str, object]:
 
 defs = Definitions(
     assets=ASSETS,
-    jobs=[cohort_run],
+    asset_checks=CHECKS,
+    jobs=[cohort_run, cohort_assets, store_report],
+    sensors=[raw_inputs_changed],
     resources=build_resources(ExperimentConfigResource.configure_at_launch()),
     # One interpreter start per step costs more than most steps; DD_EXECUTOR=multiprocess brings the processes back.
     executor=multiprocess_executor if Settings().executor == "multiprocess" else in_process_executor,

@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from dagster import AssetExecutionContext, Config, MaterializeResult, MetadataValue, Output, asset
 from pydantic import Field
 
+from daydreaming_dagster.assets.generation_step import EXPERIMENT_TAG
 from daydreaming_dagster.assets.partitions import PARTITIONS, synchronize_partitions
 from daydreaming_dagster.domain.combinations import Combination
 from daydreaming_dagster.domain.prompts import build_concept_texts
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.workspace import Workspace
+from daydreaming_dagster.experiments.input_stash import stash_active_inputs
 from daydreaming_dagster.resources.dagster_home import HOME_VARIABLE
 from daydreaming_dagster.resources.failures import explain_failures
 from daydreaming_dagster.resources.workspace import WorkspaceResource
@@ -93,6 +95,8 @@ def cohort_id(context: AssetExecutionContext, config: CohortIdConfig, workspace:
     with explain_failures():
         opened = workspace.open(config.override)
         plan = opened.build_cohort()
+        experiment_id = context.run.tags.get(EXPERIMENT_TAG)
+        stash = None if experiment_id is None else stash_active_inputs(opened, experiment_id)
     for note in plan.notes:
         context.log.info(note)
     return Output(
@@ -101,6 +105,7 @@ def cohort_id(context: AssetExecutionContext, config: CohortIdConfig, workspace:
             "cohort_id": plan.cohort_id,
             "manifest": MetadataValue.path(opened.paths.manifest(plan.cohort_id)),
             "unchanged": plan.unchanged,
+            **({} if stash is None else {"active_inputs": MetadataValue.path(stash)}),
             **{f"{stage}s": sum(1 for member in plan.members if member.stage is stage) for stage in Stage},
         },
     )

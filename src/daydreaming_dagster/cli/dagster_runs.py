@@ -11,9 +11,10 @@ from typing import Any
 from dagster import DagsterInstance, DagsterInvalidConfigError, ExecuteInProcessResult, materialize
 
 from daydreaming_dagster import definitions
-from daydreaming_dagster.automation import CohortRunConfig, RunBoard, cohort_run
+from daydreaming_dagster.automation import CohortRunConfig, RunBoard, cohort_run, store_report
 from daydreaming_dagster.cli.live_progress import show_progress
 from daydreaming_dagster.domain.errors import DayDreamingError, UsageError
+from daydreaming_dagster.resources.workspace import ExperimentConfigResource
 
 EXIT_OK, EXIT_ERROR, EXIT_INCOMPLETE, EXIT_INTERRUPTED = 0, 1, 3, 130
 _SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -86,6 +87,26 @@ class DagsterRuns:
 
 
 _RANGE_TAGS = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+
+
+def report_store(instance: DagsterInstance) -> Mapping[str, int]:
+    """Tells Dagster what the store has: numbers of `cohorts`, finished generations `recorded`, and `failures`.
+
+    Raises:
+        DayDreamingError: the report could not be made.
+    """
+    resources = definitions.build_resources(ExperimentConfigResource())
+    result = store_report.execute_in_process(
+        instance=instance, resources=resources, run_config=dict(_SILENT), raise_on_error=False
+    )
+    _require_success(result)
+    counts: Mapping[str, int] = result.output_for_node("report_store")
+    if counts["failures"]:  # Dagster shows a partition as failed when the run that tried it has failed
+        failing = {"ops": {"report_store": {"config": {"failures": True}}}, **_SILENT}
+        store_report.execute_in_process(
+            instance=instance, resources=resources, run_config=failing, raise_on_error=False
+        )
+    return counts
 
 
 def parse_tags(texts: Sequence[str]) -> dict[str, str]:

@@ -16,6 +16,7 @@ import typer
 
 from daydreaming_dagster.cli import (
     asset_map,
+    check,
     compare,
     demo,
     doctor,
@@ -25,6 +26,7 @@ from daydreaming_dagster.cli import (
     materialize,
     parse,
     plan,
+    purge,
     reparse,
     report,
     run,
@@ -33,6 +35,7 @@ from daydreaming_dagster.cli import (
     show,
     stale,
     status,
+    sync,
     why,
 )
 from daydreaming_dagster.cli.console import print_error
@@ -86,6 +89,9 @@ for command in (
     reparse.reparse,
     asset_map.asset_map,
     doctor.doctor,
+    check.check,
+    sync.sync,
+    purge.purge,
     init.init,
     demo.demo,
 ):

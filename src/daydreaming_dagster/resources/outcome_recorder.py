@@ -94,14 +94,28 @@ class OutcomeRecorder:
         Returns:
             How many there are.
         """
-        count = 0
-        for stage, gen_ids in done.items():
-            missed = sorted(self._recorder.find_unrecorded(f"{stage}_parsed", gen_ids))
-            count += len(missed)
-            for start in range(0, len(missed), _STORED_PER_BATCH):
-                batch = [_read_stored(store, stage, gen_id) for gen_id in missed[start : start + _STORED_PER_BATCH]]
+        missed = {stage: self._recorder.find_unrecorded(f"{stage}_parsed", gen_ids) for stage, gen_ids in done.items()}
+        return self._take_up(store, missed)
+
+    def record_failed(self, store: GenerationStore, failed: Mapping[Stage, Collection[str]]) -> int:
+        """Takes up failed generations, whether Dagster knows of them or not; the run must end in failure then.
+
+        Args:
+            store: where they are read.
+            failed: generations that have no usable response, by stage.
+
+        Returns:
+            How many there are.
+        """
+        return self._take_up(store, failed)
+
+    def _take_up(self, store: GenerationStore, gen_ids: Mapping[Stage, Collection[str]]) -> int:
+        for stage, of_stage in gen_ids.items():
+            ordered = sorted(of_stage)
+            for start in range(0, len(ordered), _STORED_PER_BATCH):
+                batch = [_read_stored(store, stage, gen_id) for gen_id in ordered[start : start + _STORED_PER_BATCH]]
                 self._put([stored for stored in batch if stored is not None])
-        return count
+        return sum(len(of_stage) for of_stage in gen_ids.values())
 
     def _put(self, batch: Sequence[Stored]) -> None:
         self._waiting += len(batch)
@@ -184,6 +198,14 @@ def _read_stored(store: GenerationStore, stage: Stage, gen_id: str) -> Stored | 
         raw = store.find_raw_metadata(stage, gen_id) or {}
     except StoreError:
         return None  # damaged: `daydreaming status` tells of it
-    if metadata is None or parsed is None:
+    if metadata is None or (parsed is None and not raw.get("failure")):
         return None
-    return Stored(metadata, None if prompt is None else len(prompt), True, len(parsed), _build_facts(raw))
+    has_text = parsed is not None or raw.get("raw_length") is not None
+    return Stored(
+        metadata,
+        None if prompt is None else len(prompt),
+        has_text,
+        None if parsed is None else len(parsed),
+        _build_facts(raw),
+        raw.get("failure"),
+    )

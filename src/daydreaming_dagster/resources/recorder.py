@@ -83,6 +83,12 @@ class EventRecorder:
         """Those of the partitions that Dagster has no materialization of, for instance after a crash."""
         return set(partitions) - self._instance.get_materialized_partitions(AssetKey(asset_key))
 
+    def find_unattempted(self, asset_key: str, partitions: Iterable[str]) -> set[str]:
+        """Those of the partitions of which Dagster knows neither a materialization nor a failed attempt."""
+        storage, key = self._instance.event_log_storage, AssetKey(asset_key)
+        failed = storage.get_latest_asset_partition_materialization_attempts_without_materializations(key)
+        return self.find_unrecorded(asset_key, partitions) - failed.keys()
+
     def _build_events(self, record: Record) -> Iterator[DagsterEvent]:
         job_name = self._run.job_name
         if isinstance(record, AssetMaterialization):
