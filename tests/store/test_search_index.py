@@ -21,6 +21,13 @@ def store(tmp_path: Path) -> Iterator[ReadableStore]:
     store.close()
 
 
+@pytest.fixture
+def empty_index(store: ReadableStore) -> ReadableStore:
+    store.site.close()
+    store.paths.search_index.unlink()
+    return store
+
+
 def find(store: ReadableStore, word: str) -> set[str]:
     question = "SELECT g.gen_id FROM text JOIN generation g ON g.docid = text.rowid WHERE text MATCH ?"
     return {row[0] for row in store.site.rows(question, (build_match(word),))}
@@ -103,6 +110,14 @@ def test_a_reader_cannot_write(store: ReadableStore) -> None:
     with pytest.raises(sqlite3.OperationalError):
         database.execute("DELETE FROM generation")
     database.close()
+
+
+def test_a_refresh_can_be_ended_early_and_goes_on_the_next_time(empty_index: ReadableStore) -> None:
+    index = SearchIndex(empty_index.root.store)
+    first = index.refresh(lambda _: False)
+    assert 0 < first.read < len(empty_index.members)
+    assert index.refresh().read == len(empty_index.members) - first.read
+    index.close()
 
 
 def test_a_cohort_that_is_edited_is_read_again(store: ReadableStore) -> None:

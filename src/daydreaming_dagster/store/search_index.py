@@ -39,6 +39,8 @@ MOST_INDEXED_CHARACTERS = 200_000
 
 _TITLE_CHARACTERS = 120
 _GENERATIONS_AT_ONCE = 400
+_COUNT_EVERY_S = 5.0
+"""How old the counts of cohorts may get while a large store is read for the first time."""
 _VERSION = 3
 _COLUMNS = (
     "gen_id",
@@ -128,6 +130,7 @@ class SearchIndex:
         self._store = store
         self._paths = store.paths
         self._scales = scales or {}
+        self._count_at = time.monotonic() + _COUNT_EVERY_S
         self._parent_text = lru_cache(maxsize=64)(self._find_parent_text)
         with _explain(self._paths):
             self._paths.state.mkdir(parents=True, exist_ok=True)
@@ -147,13 +150,17 @@ class SearchIndex:
         found = Refreshed()
         with _explain(self._paths):
             changed = self._refresh_combinations() | self._refresh_cohorts()
+            if changed:
+                self._count_progress()
             for stage in Stage:
                 for piece in self._refresh_stage(stage):
                     found = replace(found, read=found.read + piece.read, gone=found.gone + piece.gone)
+                    if time.monotonic() > self._count_at:
+                        self._count_progress()
                     if piece.changed and not keep_going(found):
                         return found
                 found = replace(found, scanned=found.scanned + self._count(stage))
-            if changed or found.changed:
+            if found.changed:
                 self._count_progress()
         return found
 
@@ -335,6 +342,7 @@ class SearchIndex:
         )
 
     def _count_progress(self) -> None:
+        self._count_at = time.monotonic() + _COUNT_EVERY_S
         with self._db:
             self._db.execute("DELETE FROM progress")
             self._db.execute(
