@@ -16,7 +16,7 @@ from daydreaming_dagster.analysis.budget import ACCEPTED_SCHEMA, build_budget, s
 from daydreaming_dagster.analysis.concept_effects import build_concept_effects
 from daydreaming_dagster.analysis.diversity import build_diversity, build_rarefaction
 from daydreaming_dagster.analysis.judge_card import build_judge_card
-from daydreaming_dagster.analysis.parsed_scores import build_parsed_scores
+from daydreaming_dagster.analysis.parsed_scores import PARSED_SCORES_SCHEMA, build_parsed_scores
 from daydreaming_dagster.analysis.pivots import (
     build_evaluation_model_template_pivot,
     build_evaluation_scores_by_template_model,
@@ -26,6 +26,7 @@ from daydreaming_dagster.analysis.pivots import (
 from daydreaming_dagster.analysis.ranking import build_ranking
 from daydreaming_dagster.analysis.rating_health import build_rating_health
 from daydreaming_dagster.analysis.ratings import build_ratings_long
+from daydreaming_dagster.analysis.schema import to_schema
 from daydreaming_dagster.analysis.score_spread import (
     build_comprehensive_variance_analysis,
     build_evaluator_agreement_analysis,
@@ -40,6 +41,7 @@ from daydreaming_dagster.domain.catalogue import Catalogue
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.workspace import Workspace
 from daydreaming_dagster.experiments.evaluation_records import EvaluationReader
+from daydreaming_dagster.experiments.human_scores import read_human_scores
 from daydreaming_dagster.experiments.rating_frames import (
     count_words,
     read_calls,
@@ -154,11 +156,13 @@ def write_cross_table(workspace: Workspace, name: str, scores_path: Path | None 
 
 
 def write_ratings_long(workspace: Workspace) -> WrittenTable:
-    """One row per rating of the current cohort, with everything known about it."""
+    """One row per rating of the current cohort, by models and people, with everything known about it."""
     cohort = workspace.require_current_cohort()
     evaluations = [member for member in cohort.members if member.stage is Stage.EVALUATION]
+    people = read_human_scores(workspace.paths, cohort, workspace.catalogue)
+    models = to_schema(read_table(parsed_scores_path(workspace.paths), MAKE_RESULTS), PARSED_SCORES_SCHEMA)
     table = build_ratings_long(
-        read_table(parsed_scores_path(workspace.paths), MAKE_RESULTS),
+        pl.concat([models, people]),
         count_words(read_essay_texts(workspace.store, cohort.members)),
         read_models(workspace.catalogue),
         read_rubrics(workspace.catalogue),
