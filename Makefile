@@ -33,10 +33,10 @@ test: setup ## The fast tests: for every minute
 	$(PYTEST) -m "not slow"
 
 test-slow: setup ## The tests that need a Dagster process, a model or a browser
-	$(PYTEST) -m slow
+	$(PYTEST) -m slow --ignore=tests/browser
+	$(PYTEST) tests/browser # apart: the browser's driver keeps an event loop running in its process
 
-test-all: setup ## All tests
-	$(PYTEST)
+test-all: test test-slow ## All tests
 
 check: setup ## Lint, format, types, layers
 	.venv/bin/ruff check .

@@ -61,12 +61,13 @@ def test_a_killed_run_is_finished_without_repeating_what_was_stored(folder: Path
     finally:
         running.send_signal(signal.SIGKILL)
         running.wait()
+    stored = _read_call_ids(folder)
+    assert stored
     finished = run_command(folder, "daydreaming", "run", environ=environ)
     assert finished.returncode == 0, finished.stdout + finished.stderr
-    # Only calls that were under way at the kill may have been answered twice: at most the pool's limit.
-    pools = pl.read_csv(folder / "data/1_raw/llm_pools.csv")
-    in_flight = int(pools.filter(pl.col("pool") == "llm_api_paid")["max_concurrent"][0])
-    assert server.answered <= DRAFTS + ESSAYS + EVALUATIONS + in_flight
+    now = _read_call_ids(folder)
+    assert {path: now[path] for path in stored} == stored
+    assert len(now) == DRAFTS + ESSAYS + EVALUATIONS
     status = json.loads(run_command(folder, "daydreaming", "status", "--json").stdout)
     assert status["complete"]
 
@@ -77,3 +78,9 @@ def test_a_missing_key_is_one_sentence_with_a_fix(folder: Path, server: OpenAISe
     assert "KEY_OF_A_TEST is not set" in ended.stdout + ended.stderr
     assert "Traceback" not in ended.stdout + ended.stderr
     assert server.answered == 0
+
+
+def _read_call_ids(folder: Path) -> dict[str, str]:
+    """Which call brought each stored response; half-made folders have names that begin with a dot."""
+    found = folder.glob("data/gens/*/[dev]_*/raw_metadata.json")
+    return {str(path): str(json.loads(path.read_text())["call_id"]) for path in found}
