@@ -37,7 +37,7 @@ def materialize_step(
         workspace = resource.open()
         members = workspace.require_members(stage, context.partition_keys)
         recipe = workspace.recipe(workspace.require_current_cohort().combinations)
-        run_info = RunInfo(context.run_id, members[0].cohort_id, context.run.tags.get(EXPERIMENT_TAG))
+        run_info = RunInfo(context.run.run_id, members[0].cohort_id, context.run.tags.get(EXPERIMENT_TAG))
         results = step(workspace, recipe, members, run_info)
     if len(results) == 1:
         return _report_one(results[0])

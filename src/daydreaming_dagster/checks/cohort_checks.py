@@ -3,8 +3,8 @@
 from dagster import AssetCheckExecutionContext, AssetCheckResult, AssetCheckSeverity, MetadataValue, asset_check
 
 from daydreaming_dagster.assets.partitions import PARTITIONS
-from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.workspace import REBUILD_COMMAND
+from daydreaming_dagster.experiments.result_tables import MAKE_RESULTS, parsed_scores_path
 from daydreaming_dagster.experiments.store_checks import (
     CheckResult,
     check_coverage,
@@ -12,9 +12,11 @@ from daydreaming_dagster.experiments.store_checks import (
     check_scores,
     read_summaries,
 )
+from daydreaming_dagster.resources.cohort_id_io import find_cohort_built_in
 from daydreaming_dagster.resources.failures import explain_failures
 from daydreaming_dagster.resources.workspace import WorkspaceResource
 from daydreaming_dagster.store.registrations import find_stale_gen_ids
+from daydreaming_dagster.store.tables import read_table
 
 _SHOWN_CULPRITS = 20
 
@@ -25,7 +27,7 @@ _SHOWN_CULPRITS = 20
 def partitions_match_membership(context: AssetCheckExecutionContext, workspace: WorkspaceResource) -> AssetCheckResult:
     """Every generation of the cohort is a partition, and no stale partition is left."""
     with explain_failures():
-        opened = workspace.open()
+        opened = workspace.open(find_cohort_built_in(context.instance, context.run.run_id))
         cohort = opened.require_current_cohort()
         stale = find_stale_gen_ids(opened.paths, cohort)
     missing: list[str] = []
@@ -47,18 +49,19 @@ def partitions_match_membership(context: AssetCheckExecutionContext, workspace: 
 @asset_check(
     asset="cohort_membership", description="Every row's parent is a row of the cohort, and no id stands twice."
 )
-def parents_are_members(workspace: WorkspaceResource) -> AssetCheckResult:
+def parents_are_members(context: AssetCheckExecutionContext, workspace: WorkspaceResource) -> AssetCheckResult:
     """Every row's parent is a row of the cohort, and no id stands twice."""
     with explain_failures():
-        return _to_dagster(check_membership(workspace.open().require_current_cohort()))
+        opened = workspace.open(find_cohort_built_in(context.instance, context.run.run_id))
+        return _to_dagster(check_membership(opened.require_current_cohort()))
 
 
 @asset_check(asset="parsed_scores")
 def scores_are_on_their_scales(workspace: WorkspaceResource) -> AssetCheckResult:
     """Every evaluation that is done has a score on its rubric's scale."""
     with explain_failures():
-        opened = workspace.open()
-        return _to_dagster(check_scores(opened.catalogue, read_summaries(opened.store)[Stage.EVALUATION]))
+        scores = read_table(parsed_scores_path(workspace.open().paths), MAKE_RESULTS)
+        return _to_dagster(check_scores(scores))
 
 
 @asset_check(asset="parsed_scores")

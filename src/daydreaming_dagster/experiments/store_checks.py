@@ -10,15 +10,21 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
+import polars as pl
+
 from daydreaming_dagster.domain.catalogue import Catalogue
 from daydreaming_dagster.domain.errors import StoreError
 from daydreaming_dagster.domain.membership import Cohort
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.workspace import REBUILD_COMMAND, Workspace
+from daydreaming_dagster.experiments.result_tables import build_aggregated_scores
 from daydreaming_dagster.store.cohorts import find_current_cohort_id, iter_cohort_ids, read_cohort
 from daydreaming_dagster.store.generations import GenerationMetadata, GenerationStore
 from daydreaming_dagster.store.index import Index, Summary
 from daydreaming_dagster.store.states import Status
+
+UNREADABLE_PARSED = ("parsed_corrupt", "parsed_empty", "score_not_a_number", "score_not_finite", "score_off_scale")
+"""Errors of the table of scores that lie in a parsed text; the others say why there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +59,7 @@ def run_store_checks(workspace: Workspace) -> Iterator[CheckResult]:
     yield _check_metadata(unreadable)
     yield check_stored_parents(stored, summaries)
     yield check_duplicates(stored)
-    yield check_scores(workspace.catalogue, summaries[Stage.EVALUATION])
+    yield check_scores(build_aggregated_scores(workspace))
     members, damaged = _read_members(workspace)
     yield _check_cohorts(damaged)
     yield check_orphans(members, stored)
@@ -143,21 +149,17 @@ def check_duplicates(stored: Mapping[Stage, Sequence[GenerationMetadata]]) -> Ch
     )
 
 
-def check_scores(catalogue: Catalogue, evaluations: Mapping[str, Summary]) -> CheckResult:
-    """Every evaluation that is done has a score on its rubric's scale."""
-    templates = catalogue.templates[Stage.EVALUATION]
-    wrong = []
-    for gen_id, summary in evaluations.items():
-        if summary.status != Status.DONE:
-            continue
-        template = templates.get(summary.template_id)
-        score = summary.score
-        if score is None or (template is not None and not template.scale_min <= score <= template.scale_max):
-            wrong.append(gen_id)
+def check_scores(scores: pl.DataFrame) -> CheckResult:
+    """Every evaluation that counts as done has a score on its rubric's scale.
+
+    Args:
+        scores: a frame of `PARSED_SCORES_SCHEMA`.
+    """
+    wrong = scores.filter(pl.col("error").is_in(UNREADABLE_PARSED))["gen_id"].to_list()
     return CheckResult(
         "scores",
         f"{len(wrong)} evaluations count as done without a score on their rubric's scale",
-        sorted(wrong),
+        wrong,
         "Read the responses again, free of charge: daydreaming reparse",
     )
 

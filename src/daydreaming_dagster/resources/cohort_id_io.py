@@ -27,12 +27,15 @@ class CohortIdIOManager(ConfigurableIOManager):
     def load_input(self, context: InputContext) -> str:
         """Id of the cohort that the next asset is about."""
         with explain_failures():
-            built = _find_built_in(context.instance, context.step_context.run_id)
+            built = find_cohort_built_in(context.instance, context.step_context.run_id)
             return built or self.workspace.open().require_current_cohort().cohort_id
 
 
-def _find_built_in(instance: DagsterInstance, run_id: str) -> str | None:
-    # DD_COHORT and other runs may point to another cohort than the one that this run was told to build.
+def find_cohort_built_in(instance: DagsterInstance, run_id: str) -> str | None:
+    """The cohort that a run has built; None when it has built none.
+
+    DD_COHORT and other runs may point to another cohort than the one that this run was told to build.
+    """
     for record in instance.get_records_for_run(run_id, of_type=DagsterEventType.ASSET_MATERIALIZATION).records:
         materialization = record.event_log_entry.asset_materialization
         if materialization is not None and materialization.asset_key == _COHORT_ID:

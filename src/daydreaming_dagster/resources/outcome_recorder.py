@@ -15,6 +15,7 @@ from daydreaming_dagster.domain.errors import StoreError
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.resources.recorder import EventRecorder, FailedMaterialization, Record
 from daydreaming_dagster.store.generations import GenerationMetadata, GenerationStore, Outcome
+from daydreaming_dagster.store.paths import RAW
 
 _STORED_PER_BATCH = 300
 _REST_PER_WORK = 2.0
@@ -200,7 +201,7 @@ def _read_stored(store: GenerationStore, stage: Stage, gen_id: str) -> Stored | 
         return None  # damaged: `daydreaming status` tells of it
     if metadata is None or (parsed is None and not raw.get("failure")):
         return None
-    has_text = parsed is not None or raw.get("raw_length") is not None
+    has_text = parsed is not None or (store.folder(stage, gen_id) / RAW).exists()
     return Stored(
         metadata,
         None if prompt is None else len(prompt),
