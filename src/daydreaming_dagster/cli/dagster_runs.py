@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from dagster import DagsterInstance, DagsterInvalidConfigError, ExecuteInProcessResult, materialize
+from dagster import AssetCheckSeverity, DagsterInstance, DagsterInvalidConfigError, ExecuteInProcessResult, materialize
+from rich.markup import escape
 
 from daydreaming_dagster import definitions
 from daydreaming_dagster.automation import CohortRunConfig, RunBoard, cohort_run, store_report
+from daydreaming_dagster.cli.console import print_line
 from daydreaming_dagster.cli.live_progress import show_progress
 from daydreaming_dagster.domain.errors import DayDreamingError, UsageError
 from daydreaming_dagster.resources.workspace import ExperimentConfigResource
@@ -48,7 +50,7 @@ class DagsterRuns:
             tags |= dict(zip(_RANGE_TAGS, partition_range, strict=True))
         with _explain_config_errors():
             result = materialize(
-                definitions.ASSETS,
+                [*definitions.ASSETS, *definitions.CHECKS],
                 selection=list(names),
                 resources=dict(self.resources),
                 instance=self.instance,
@@ -58,6 +60,7 @@ class DagsterRuns:
                 raise_on_error=False,
             )
         _require_success(result)
+        _tell_failed_checks(result)
 
     def make_generations(self, config: CohortRunConfig, *, quiet: bool) -> RunBoard:
         """The bulk run of a cohort; that some generations failed is on the board and not an exception.
@@ -151,6 +154,12 @@ def _explain_config_errors() -> Iterator[None]:
             fix="Correct it (-c FILE or --config-json), for example: "
             """--config-json '{"ops": {"cohort_id": {"config": {"override": "my-cohort"}}}}'""",
         ) from error
+
+
+def _tell_failed_checks(result: ExecuteInProcessResult) -> None:
+    for evaluation in result.get_asset_check_evaluations():
+        if not evaluation.passed and evaluation.severity is AssetCheckSeverity.ERROR:
+            print_line(f"[red]Check {evaluation.check_name}: {escape(evaluation.description or 'failed')}[/]")
 
 
 def _require_success(result: ExecuteInProcessResult) -> None:

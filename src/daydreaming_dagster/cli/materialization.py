@@ -249,6 +249,12 @@ class Materialization:
     def _experiment(self) -> ExperimentConfigResource:
         resources = self.run_config.get("resources") or {}
         config = (resources.get("experiment_config") or {}).get("config") or {}
+        unknown = sorted(config.keys() - ExperimentConfigResource.model_fields.keys())
+        if unknown:
+            raise UsageError(
+                f"The run config of resource 'experiment_config' knows no '{unknown[0]}'.",
+                fix=f"Its settings: {', '.join(ExperimentConfigResource.model_fields)}.",
+            )
         try:
             return ExperimentConfigResource(**config)
         except (ValueError, TypeError, DagsterError) as error:

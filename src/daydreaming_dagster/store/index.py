@@ -107,8 +107,8 @@ class Index:
         self._store = store
         self._paths = store.paths
         with _explain(self._paths):
-            if read_only and not self._paths.index.exists():
-                self._db = _prepare(sqlite3.connect(":memory:"))
+            if read_only:
+                self._db = _prepare(_copy_to_memory(self._paths))
                 return
             self._paths.index.parent.mkdir(parents=True, exist_ok=True)
             self._db = _open(self._paths)
@@ -311,6 +311,23 @@ def _whole(value: Any) -> int | None:
 
 def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _copy_to_memory(paths: DataPaths) -> sqlite3.Connection:
+    """The index as it stands on disk; what is not in it yet, or is damaged, is read from the files anyway."""
+    copy = sqlite3.connect(":memory:", check_same_thread=False)
+    if not paths.index.exists():
+        return copy
+    # Opened as unchanging, SQLite makes no files of its own beside it.
+    original = sqlite3.connect(f"{paths.index.absolute().as_uri()}?immutable=1", uri=True)
+    try:
+        original.backup(copy)
+    except sqlite3.DatabaseError:
+        copy.close()
+        return sqlite3.connect(":memory:", check_same_thread=False)
+    finally:
+        original.close()
+    return copy
 
 
 def _open(paths: DataPaths) -> sqlite3.Connection:

@@ -1,0 +1,190 @@
+"""`status`, `show`, `doctor`, `init`, `check`, `purge` and the tables: what they print and how they end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.cli.test_command_line import end
+from tests.experiments.rated_root import RatedRoot, essays, evaluations, score
+
+from daydreaming_dagster.domain.membership import Member
+from daydreaming_dagster.domain.stages import Stage
+from daydreaming_dagster.store.raw_inputs import read_catalogue
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RatedRoot:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DAYDREAMING_DATA_ROOT", "data")
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.delenv("DD_COHORT", raising=False)
+    monkeypatch.delenv("OPENROUTER_API_KEY", raising=False)
+    return RatedRoot(tmp_path)
+
+
+@pytest.fixture
+def members(root: RatedRoot) -> list[Member]:
+    """All made, but one evaluation that gave no score and one that got no answer."""
+    planned = evaluations(list(root.build("mine").members))
+    answers = {planned[0].gen_id: "I cannot say.", planned[1].gen_id: None}
+    return root.run(lambda member: answers.get(member.gen_id, score(5)), cohort="mine")
+
+
+def test_status_counts_by_stage_and_tells_reasons_and_what_to_do(members: list[Member], capsys: Capture) -> None:
+    assert end("status") == 3
+    told = capsys.readouterr().out
+    assert "1 evaluation failed: parse_failed" in told
+    assert "1 evaluation failed: timeout" in told
+    assert evaluations(members)[0].gen_id in told
+    assert "daydreaming run --retry parse_failed" in told
+
+
+def test_status_can_be_read_by_a_program(members: list[Member], capsys: Capture) -> None:
+    assert end("status", "--json") == 3
+    value = json.loads(capsys.readouterr().out)
+    assert value["complete"] is False
+    assert value["stages"]["draft"] == {"all": 3, "done": 3, "failures": {}}
+    assert value["stages"]["evaluation"]["failures"] == {"parse_failed": 1, "timeout": 1}
+    assert {row["gen_id"] for row in value["failed"]} == {m.gen_id for m in evaluations(members)[:2]}
+
+
+def test_status_lists_every_id_with_its_parent(members: list[Member], capsys: Capture) -> None:
+    end("status", "--ids")
+    rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert [(row[0], row[1], row[2]) for row in rows] == [(str(m.stage), m.gen_id, m.parent_gen_id) for m in members]
+
+
+def test_status_of_a_complete_cohort_is_zero(root: RatedRoot, capsys: Capture) -> None:
+    root.run(lambda _: score(5))
+    assert end("status") == 0
+    assert "Everything is done." in capsys.readouterr().out
+
+
+def test_show_tells_lineage_up_and_down_texts_and_scores(members: list[Member], capsys: Capture) -> None:
+    essay = next(m for m in essays(members) if m.gen_id == evaluations(members)[-1].parent_gen_id)
+    main_show(essay.gen_id)
+    told = capsys.readouterr().out
+    assert essay.parent_gen_id in told
+    assert all(m.gen_id in told for m in evaluations(members) if m.parent_gen_id == essay.gen_id)
+    assert "5.0" in told
+    assert "An essay about keeping watch." in told
+    assert "cost $0.001000" in told
+
+
+@pytest.mark.parametrize(("option", "text"), [("--prompt", "A prompt.\n"), ("--parsed", "5.0\n")])
+def test_show_prints_one_text_and_nothing_else(members: list[Member], option: str, text: str, capsys: Capture) -> None:
+    main_show(evaluations(members)[-1].gen_id, option)
+    assert capsys.readouterr().out == text
+
+
+def test_show_of_a_text_that_is_not_there_says_how_to_make_it(members: list[Member], capsys: Capture) -> None:
+    failed = evaluations(members)[0].gen_id
+    assert end("show", failed, "--parsed") == 1
+    assert f"daydreaming materialize --select evaluation_parsed --partition {failed}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("gen_id", ["e_nobody", "nonsense", "../../etc/passwd", "e_../../x"])
+def test_show_of_something_unknown_says_where_ids_are_listed(
+    members: list[Member], gen_id: str, capsys: Capture
+) -> None:
+    assert end("show", gen_id) == 1
+    assert "daydreaming status --ids" in capsys.readouterr().err
+
+
+def test_doctor_names_the_missing_key_and_ends_with_one(root: RatedRoot, capsys: Capture) -> None:
+    assert end("doctor") == 1
+    told = capsys.readouterr().out
+    assert "OPENROUTER_API_KEY is not set" in told
+    assert 'export OPENROUTER_API_KEY="your key"' in told
+
+
+def test_doctor_is_content_when_everything_is_there(
+    root: RatedRoot, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setenv("OPENROUTER_API_KEY", "sk-of-a-test")
+    assert end("doctor") == 0
+    assert "sk-of-a-test" not in capsys.readouterr().out
+
+
+def test_doctor_shows_mistakes_in_the_inputs(root: RatedRoot, capsys: Capture) -> None:
+    root.write(root.paths.concepts_csv, "concept_id,name,active\na,A,perhaps\n")
+    assert end("doctor") == 1
+    assert "concepts_metadata.csv:2, column active" in capsys.readouterr().out
+
+
+def test_doctor_without_inputs_says_how_to_get_some(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DAYDREAMING_DATA_ROOT", "empty")
+    assert end("doctor") == 1
+    assert "daydreaming init" in capsys.readouterr().out
+
+
+def test_init_fills_a_folder_with_inputs_that_can_be_read_and_leaves_what_is_there(
+    root: RatedRoot, tmp_path: Path, capsys: Capture
+) -> None:
+    mine = tmp_path / "new" / "1_raw" / "replication_config.csv"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("stage,replicates\ndraft,3\nessay,1\nevaluation,1\n")
+    main_quietly("init", "new")
+    catalogue = read_catalogue(type(root.paths)(tmp_path / "new"))
+    assert len(catalogue.concepts) >= 18
+    assert catalogue.replicates[Stage.DRAFT] == 3
+    main_quietly("init", "new")
+    assert "complete already" in capsys.readouterr().out
+
+
+def test_check_passes_and_fails(members: list[Member], root: RatedRoot, capsys: Capture) -> None:
+    assert end("check") == 0
+    assert "2 evaluations of mine still to be made" in capsys.readouterr().out
+    draft = root.paths.generation(Stage.DRAFT, members[0].gen_id)
+    (draft / "parsed.txt").unlink()
+    assert end("check", "--json") == 1
+    results = {result["name"]: result for result in json.loads(capsys.readouterr().out)}
+    assert len(results["parents"]["culprits"]) == 1
+
+
+def test_purge_only_looks_unless_it_is_told_to(members: list[Member], root: RatedRoot, capsys: Capture) -> None:
+    main_quietly("purge", "mine")
+    assert "Nothing was removed." in capsys.readouterr().out
+    assert root.paths.cohort("mine").exists()
+
+
+def test_tables_of_the_store_with_and_without_writing(members: list[Member], root: RatedRoot, capsys: Capture) -> None:
+    main_quietly("aggregate-scores", "--dry-run")
+    assert "6 evaluations, 2 without a score would go to" in capsys.readouterr().out
+    assert not root.paths.cross_experiment.exists()
+    main_quietly("aggregate-scores", "--output", "mine/scores.csv")
+    main_quietly("build-pivot-tables", "--parsed-scores", "mine/scores.csv", "--dry-run")
+    assert not root.paths.cross_experiment.exists()
+    main_quietly("build-pivot-tables", "--parsed-scores", "mine/scores.csv")
+    assert {path.name for path in root.paths.cross_experiment.glob("*.csv")} == {
+        "filtered_evaluation_results.csv",
+        "template_version_comparison_pivot.csv",
+        "evaluation_scores_by_template_model.csv",
+    }
+
+
+def test_the_best_essays_are_listed_before_they_are_written(
+    members: list[Member], root: RatedRoot, capsys: Capture
+) -> None:
+    main_quietly("aggregate-scores")
+    main_quietly("select-top", "--top-n", "1", "--prior-art-templates", "novelty", "--dry-run")
+    assert capsys.readouterr().out.count("\ne_") == 1
+    assert not root.paths.selected_essays.exists()
+    main_quietly("select-top", "--top-n", "1", "--prior-art-templates", "novelty")
+    assert root.paths.selected_essays.read_text().count("\ne_") == 1
+
+
+def main_quietly(*words: str) -> None:
+    assert end(*words) == 0
+
+
+def main_show(*words: str) -> None:
+    main_quietly("show", *words)
