@@ -106,6 +106,7 @@ class Index:
     def __init__(self, store: GenerationStore, *, read_only: bool = False) -> None:
         self._store = store
         self._paths = store.paths
+        self._settling_ns = 0 if read_only else SETTLED_NS  # what is not kept cannot mislead anybody later
         with _explain(self._paths):
             if read_only:
                 self._db = _prepare(_copy_to_memory(self._paths))
@@ -150,7 +151,7 @@ class Index:
         fresh = {name: read_summary(self._store, stage, name, folders[name]) for name in stale}
         for name in stale:
             rows.pop(name, None)
-        settled = [summary for summary in fresh.values() if summary.mtime_ns < started_ns - SETTLED_NS]
+        settled = [summary for summary in fresh.values() if summary.mtime_ns < started_ns - self._settling_ns]
         self._write(stage, settled, gone)
         return rows, fresh
 
