@@ -37,6 +37,9 @@ def test_two_runs_share_the_slots_of_a_pool(tmp_path: Path) -> None:
     assert take_all(first) == 3
     assert second.try_take(1) > 0.0
     first.release()
+    assert first.try_take(1) == 0.0, "it goes to the run's own next call"
+    first.release()
+    first.give_back()
     assert second.try_take(1) == 0.0
     first.close()
     second.close()

@@ -23,7 +23,11 @@ class Room(Protocol):
         ...
 
     def release(self) -> None:
-        """A call has ended."""
+        """A call has ended; its room is kept for the next one."""
+        ...
+
+    def give_back(self) -> None:
+        """Nothing more starts for now: others may have what is free."""
         ...
 
     def close(self) -> None:
@@ -35,7 +39,8 @@ class Lane:
     """Ready tasks of one pool, later stages first.
 
     What has been begun is finished before something new is begun: a run that is stopped, or reaches its budget, then
-    leaves whole trees behind and not a heap of drafts.
+    leaves whole trees behind and not a heap of drafts. Only the end of a run is the other way round: what still has
+    the most steps before it goes first, or else the last trees, begun last, would leave most of the pool idle.
 
     Args:
         pool: whose tasks these are.
@@ -65,12 +70,18 @@ class Lane:
         """Adds a task that can start at that time."""
         heapq.heappush(self._resting, (at, next(self._count), task))
 
-    def find_next(self, now: float) -> Task | None:
-        """The task that would start next; it stays where it is until `take`."""
+    def find_next(self, now: float, *, is_ending: bool = False) -> Task | None:
+        """The task that would start next; it stays where it is until `take`.
+
+        Args:
+            now: the loop's time, seconds.
+            is_ending: little is left of the run.
+        """
         while self._resting and self._resting[0][0] <= now:
             task = heapq.heappop(self._resting)[2]
             self._ready[task.member.stage].appendleft(task)
-        return next((tasks[0] for tasks in self._ready.values() if tasks), None)
+        stages = reversed(self._ready.values()) if is_ending else self._ready.values()
+        return next((tasks[0] for tasks in stages if tasks), None)
 
     def take(self, task: Task, now: float, tokens: int) -> float | None:
         """Lets the next task go, if the limits allow it.
@@ -101,6 +112,11 @@ class Lane:
         self.in_flight -= 1
         if self._room is not None:
             self._room.release()
+
+    def give_back(self) -> None:
+        """Leaves to others what is free of limits shared with them."""
+        if self._room is not None:
+            self._room.give_back()
 
     def drain(self) -> list[Task]:
         """Removes and returns all tasks that have not started."""

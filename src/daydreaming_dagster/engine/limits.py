@@ -76,8 +76,12 @@ class SharedLimits:
         return 0.0
 
     def release(self) -> None:
-        """A call has ended."""
+        """A call has ended; its slot is kept for the next one until `give_back`."""
         self._slots.release()
+
+    def give_back(self) -> None:
+        """Nothing more starts for now: lets others have the slots that are free."""
+        self._slots.give_back()
 
     def close(self) -> None:
         """Gives back everything that is held."""
@@ -90,13 +94,15 @@ class _Slots:
     """Room for calls at a time: as many files as there are slots, and a lock on each that is in use.
 
     Whoever finds none free says so by waiting in a file of its own; the others then take no slot beyond their share.
+    A slot goes from one call to the next without being unlocked, unless there is no next one.
     """
 
     def __init__(self, folder: Path, count: int, now_s: Callable[[], float]) -> None:
         self._now_s = now_s
         self._folder = folder / "slots"
         self._count = count
-        self._held: list[tuple[int, int]] = []
+        self._used: list[tuple[int, int]] = []
+        self._free: list[tuple[int, int]] = []
         self._waiting: int | None = None
         self._looked_at = 0.0
         self._share = count
@@ -104,28 +110,41 @@ class _Slots:
             self._folder.mkdir(parents=True, exist_ok=True)
 
     def try_take(self) -> bool:
-        if len(self._held) >= self._find_share():
+        if len(self._used) >= self._find_share():
+            self.give_back()
             self._wait()
             return False
-        start = random.randrange(self._count) if self._waiting is not None else len(self._held)
-        held = {slot for slot, _ in self._held}
+        if not self._free and (locked := self._lock_one()) is not None:
+            self._free.append(locked)
+        if not self._free:
+            self._wait()
+            return False
+        self._used.append(self._free.pop())
+        self._stop_waiting()
+        return True
+
+    def release(self) -> None:
+        if self._used:  # nothing is held any more when the run was given up
+            self._free.append(self._used.pop())
+
+    def give_back(self) -> None:
+        while self._free:
+            _, handle = self._free.pop()
+            os.close(handle)
+
+    def _lock_one(self) -> tuple[int, int] | None:
+        start = random.randrange(self._count) if self._waiting is not None else len(self._used)
+        held = {slot for slot, _ in self._used}
         for step in range(self._count):
             slot = (start + step) % self._count
             if slot not in held and (handle := self._try_lock(f"slot-{slot}")) is not None:
-                self._held.append((slot, handle))
-                self._stop_waiting()
-                return True
-        self._wait()
-        return False
-
-    def release(self) -> None:
-        if self._held:  # nothing is held any more when the run was given up
-            _, handle = self._held.pop()
-            os.close(handle)
+                return slot, handle
+        return None
 
     def close(self) -> None:
-        while self._held:
+        while self._used:
             self.release()
+        self.give_back()
         self._stop_waiting()
 
     def _find_share(self) -> int:

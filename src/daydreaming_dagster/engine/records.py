@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from daydreaming_dagster.domain.catalogue import Endpoint, Model
@@ -119,7 +120,7 @@ class Attempt:
             "raw_sha256": None if text is None else compute_text_sha256(text),
             "raw_length": None if text is None else len(text),
             "raw_lines": None if text is None else len(text.splitlines()),
-            "raw_path": None if text is None else str(paths.generation(member.stage, member.gen_id) / RAW),
+            "raw_path": None if text is None else f"{paths.stage(member.stage)}/{member.gen_id}/{RAW}",
             "failure": None if failure is None else failure.to_json(),
         }
 
@@ -157,4 +158,10 @@ def _usage_of(response: ChatResponse | None, error: ModelCallError | None) -> di
 
 
 def _utc(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    whole_s, ms = divmod(int(seconds * 1000), 1000)
+    return f"{_utc_second(whole_s)}.{ms:03d}+00:00"
+
+
+@lru_cache(maxsize=64)
+def _utc_second(whole_s: int) -> str:
+    return datetime.fromtimestamp(whole_s, UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -51,6 +51,8 @@ _LOCAL_POOL = Pool("local work", max_concurrent=16)
 _MOST_WAITING_FOR_DISK = 2000
 _TREES_AT_A_TIME = 32
 _ASK_FOR_CLAIMED_TREES_S = 1.0
+_LAST_ROUNDS = 4
+"""With fewer tasks left than a pool does in so many rounds of calls, the order within it turns round."""
 
 
 class ClientSource(Protocol):
@@ -151,6 +153,7 @@ class Scheduler:
         self._all_ended = asyncio.Event()
         self._under_way: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._wake_up: asyncio.Handle | None = None
         self._halted: dict[str, DayDreamingError] = {}
         self._answers: Counter[str] = Counter()
         self._crash: Exception | None = None
@@ -178,8 +181,9 @@ class Scheduler:
             await self._give_up()
             raise
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
+            for handle in (self._timer, self._wake_up):
+                if handle is not None:
+                    handle.cancel()
             for lane in self._lanes.values():
                 lane.close()
         if self._crash is not None:
@@ -258,8 +262,14 @@ class Scheduler:
         self._ask_again_at = self._loop.time() + _ASK_FOR_CLAIMED_TREES_S
 
     # From the lanes to the models -----------------------------------------------------------------------------------
+    def _wake(self) -> None:
+        """Something has changed: looks what can start, once for all that changes in this turn of the loop."""
+        if self._wake_up is None:
+            self._wake_up = self._loop.call_soon(self._pump)
+
     def _pump(self) -> None:
         """Starts whatever can start now, and sets the timer for what can start later."""
+        self._wake_up = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -271,13 +281,11 @@ class Scheduler:
             self._break_off(error)
             delays = []
         if delays:
-            self._timer = self._loop.call_later(min(delays), self._on_timer)
+            self._timer = self._loop.call_later(min(delays), self._pump)
+        for lane in self._lanes.values():
+            lane.give_back()
         self.progress.in_flight = sum(lane.in_flight for lane in self._lanes.values())
         self._check_end()
-
-    def _on_timer(self) -> None:
-        self._timer = None
-        self._pump()
 
     def _fill_lanes(self) -> list[float]:
         """Starts what the lanes let go; returns after how many seconds each wants to be looked at again."""
@@ -296,7 +304,8 @@ class Scheduler:
 
     def _fill(self, lane: Lane) -> float | None:
         """Starts what the lane lets go; returns after how many seconds to look again, None for when a call ended."""
-        while (task := lane.find_next(self._loop.time())) is not None:
+        is_ending = self._outstanding <= _LAST_ROUNDS * lane.pacer.window.size
+        while (task := lane.find_next(self._loop.time(), is_ending=is_ending)) is not None:
             delay_s = self._try_start(task, lane)
             if delay_s is None:
                 return None
@@ -373,7 +382,7 @@ class Scheduler:
 
     def _reap(self, ended: asyncio.Task[None]) -> None:
         self._under_way.discard(ended)
-        self._pump()
+        self._wake()
 
     # One task -----------------------------------------------------------------------------------------------------
     async def _perform(self, task: Task, lane: Lane, attempt: Attempt, call: Call) -> None:
@@ -387,7 +396,7 @@ class Scheduler:
         finally:
             lane.release()
         if entry is not None:
-            self._pump()  # the room is free already while the answer is on its way to the disk
+            self._wake()  # the room is free already while the answer is on its way to the disk
             await self._store(task, entry, self.progress.made)
 
     async def _store_local(self, task: Task, attempt: Attempt) -> None:
