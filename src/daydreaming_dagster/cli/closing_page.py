@@ -16,6 +16,7 @@ from daydreaming_dagster.cli.forecast_table import describe_accuracy
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.workspace import Workspace
 from daydreaming_dagster.store.tables import read_table
+from daydreaming_dagster.utils.wording import show_count
 
 _SHOWN_ESSAYS = 10
 _SHOWN_CHARACTERS = 1800
@@ -37,10 +38,10 @@ def print_work(board: RunBoard, *, again: bool = False) -> None:
     if plan.size == 0:
         print_line(f"Nothing to do: all {plan.done.total()} generations are done; no model was called.")
     else:
-        done = ", ".join(f"{progress.succeeded(stage)} {stage}s" for stage in Stage if progress.planned[stage])
+        done = ", ".join(show_count(progress.succeeded(stage), stage) for stage in Stage if progress.planned[stage])
         cost = f"${progress.cost_usd:.4f}" + (" and calls without a price" if progress.unpriced_calls else "")
         print_line(
-            f"Made {done} in {report.duration_s:.0f} s: {progress.calls} model calls, "
+            f"Made {done} in {report.duration_s:.0f} s: {show_count(progress.calls, 'model call')}, "
             f"{progress.prompt_tokens:,} + {progress.completion_tokens:,} tokens, {cost}."
             + (f" {plan.done.total()} were done before." if plan.done else "")
         )
@@ -49,18 +50,19 @@ def print_work(board: RunBoard, *, again: bool = False) -> None:
         print_line(f"[yellow]{progress.failed.total()} answers could not be used ({why}); asking again.[/]")
         return
     for (stage, reason), count in sorted(progress.failures.items()):
-        print_line(f"[red]{count} {stage}s failed: {escape(reason)}[/]")
+        print_line(f"[red]{show_count(count, stage)} failed: {escape(reason)}[/]")
     if progress.blocked:
-        print_line(f"[yellow]{progress.blocked.total()} generations wait for a failed parent.[/]")
+        print_line(f"[yellow]{show_count(progress.blocked.total(), 'generation')} waiting for a failed parent.[/]")
     if progress.left:
-        out().print(f"[yellow]{progress.left.total()} generations are left to do; run the same command again.[/]")
+        left = show_count(progress.left.total(), "generation")
+        print_line(f"[yellow]{left} left to do; run the same command again.[/]")
     if report.unknown is not None:
-        out().print(
-            f"[yellow]Unknown spend: {report.unknown.calls} calls of this cohort ended without a word; they may have "
-            f"cost up to ${report.unknown.cost_usd:.4f}.[/]"
+        print_line(
+            f"[yellow]Unknown spend: {show_count(report.unknown.calls, 'call')} of this cohort ended without a word, "
+            f"at a cost of up to ${report.unknown.cost_usd:.4f}.[/]"
         )
     if progress.elsewhere:
-        out().print(f"{progress.elsewhere.total()} generations were made by another process meanwhile.")
+        print_line(f"{show_count(progress.elsewhere.total(), 'generation')} made by another process meanwhile.")
     if report.forecast is not None and report.stopped is None and progress.calls:
         out().print(describe_accuracy(report.forecast, progress, report.duration_s))
     if plan.held:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
 from daydreaming_dagster.domain.errors import DayDreamingError
+from daydreaming_dagster.domain.stages import Stage
+from daydreaming_dagster.utils.wording import show_count
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from daydreaming_dagster.domain.membership import Member
 
 
 @cache
@@ -33,6 +39,12 @@ def print_error(error: DayDreamingError) -> None:
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     console.print(Text.assemble(("Error: ", "bold red"), error.what))
     console.print(Text.assemble(("  → ", "bold"), error.fix))
+
+
+def count_by_stage(members: Sequence[Member]) -> str:
+    """`1 draft, 2 essays, 6 evaluations`."""
+    counts = Counter(member.stage for member in members)
+    return ", ".join(show_count(counts[stage], stage) for stage in Stage)
 
 
 def is_interactive() -> bool:

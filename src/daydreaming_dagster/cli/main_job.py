@@ -11,10 +11,10 @@ from rich.markup import escape
 from daydreaming_dagster import definitions
 from daydreaming_dagster.automation import CohortRunConfig, RunBoard
 from daydreaming_dagster.cli.closing_page import print_closing_page, print_work
-from daydreaming_dagster.cli.console import print_line
+from daydreaming_dagster.cli.console import count_by_stage, print_line
 from daydreaming_dagster.cli.dagster_runs import DagsterRuns, find_exit_code
-from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.budget import BudgetLimits
+from daydreaming_dagster.engine.cohort_run import Choice, plan_cohort_run, require_keys
 from daydreaming_dagster.resources.dagster_home import open_instance
 from daydreaming_dagster.resources.workspace import ExperimentConfigResource, WorkspaceResource
 
@@ -54,15 +54,13 @@ class MainJob:
         config = {name: value for name, value in self.resource_config.items() if value is not None}
         experiment = ExperimentConfigResource(**config)
         workspace = WorkspaceResource(experiment_config=experiment)
-        # Read everything first: a mistake in an input file is told in a second and without a Dagster run.
+        # Read everything first: a mistake in an input file or a missing key is told without a Dagster run.
         opened = workspace.open(self.cohort)
         plan = opened.plan_cohort()
+        require_keys(opened, plan, plan_cohort_run(opened, plan, Choice(retry=self.retry)))
         with open_instance() as instance:
             runs = DagsterRuns(instance, definitions.build_resources(experiment), self.tags, self._run_config())
-            self._say(
-                f"Cohort [bold]{plan.cohort_id}[/]: "
-                + ", ".join(f"{sum(1 for member in plan.members if member.stage is stage)} {stage}s" for stage in Stage)
-            )
+            self._say(f"Cohort [bold]{plan.cohort_id}[/]: {count_by_stage(plan.members)}")
             for note in plan.notes:
                 self._say(f"[dim]{escape(note)}[/]")
             runs.materialize(COHORT_ASSETS)

@@ -16,7 +16,7 @@ from daydreaming_dagster import definitions
 from daydreaming_dagster.assets.group_cohorts import COHORT_GROUP
 from daydreaming_dagster.automation import CohortRunConfig, RunBoard
 from daydreaming_dagster.cli.closing_page import print_work
-from daydreaming_dagster.cli.console import print_error, print_line
+from daydreaming_dagster.cli.console import count_by_stage, print_error, print_line
 from daydreaming_dagster.cli.dagster_runs import EXIT_OK, DagsterRuns, find_exit_code
 from daydreaming_dagster.domain.errors import UsageError
 from daydreaming_dagster.domain.stages import STEPS, Stage, find_stage_of
@@ -166,7 +166,7 @@ class Materialization:
         runs.materialize(names)
         self._say(f"Materialized {', '.join(names)}.")
         if cohort_id is not None:
-            counts = ", ".join(f"{sum(1 for m in plan.members if m.stage is stage)} {stage}s" for stage in Stage)
+            counts = count_by_stage(plan.members)
             self._say(f"Cohort [bold]{cohort_id}[/]: {counts}" + (" (unchanged)" if plan.unchanged else ""))
         for note in notes:
             self._say(f"[dim]{escape(note)}[/]")
@@ -253,7 +253,7 @@ class Materialization:
         if unknown:
             raise UsageError(
                 f"The run config of resource 'experiment_config' knows no '{unknown[0]}'.",
-                fix=f"Its settings: {', '.join(ExperimentConfigResource.model_fields)}.",
+                fix=f"Use its settings: {', '.join(ExperimentConfigResource.model_fields)}.",
             )
         try:
             return ExperimentConfigResource(**config)

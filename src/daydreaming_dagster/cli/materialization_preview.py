@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.markup import escape
 
-from daydreaming_dagster.cli.console import print_line
+from daydreaming_dagster.cli.console import count_by_stage, print_line
 from daydreaming_dagster.cli.forecast_table import print_forecast
 from daydreaming_dagster.cli.materialization import Materialization
 from daydreaming_dagster.domain.stages import Stage
@@ -29,7 +29,7 @@ def preview(job: Materialization) -> None:
         number += 1
         print_line(f"[bold]{number}. Cohort:[/] {', '.join(chosen.cohort)}")
         plan = workspace.plan_cohort()
-        counts = ", ".join(f"{sum(1 for m in plan.members if m.stage is stage)} {stage}s" for stage in Stage)
+        counts = count_by_stage(plan.members)
         print_line(f"   {plan.cohort_id}: {counts}" + (" (unchanged)" if plan.unchanged else ""))
         for note in plan.notes:
             print_line(f"   [dim]{escape(note)}[/]")

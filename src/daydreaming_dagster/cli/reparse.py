@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from daydreaming_dagster.domain.stages import Stage
+from daydreaming_dagster.utils.wording import show_count
 
 if TYPE_CHECKING:
     from daydreaming_dagster.experiments.reparse import ReparseReport
@@ -67,7 +68,7 @@ def _print_counts(report: ReparseReport) -> None:
                 for change in Change
                 if counts[stage, change]
             )
-            print_line(f"[bold]{total} {stage}{'s' if total > 1 else ''}[/] looked at: {parts}.")
+            print_line(f"[bold]{show_count(total, stage)}[/] looked at: {parts}.")
     refused = Counter(reading.reason for reading in report.readings if reading.change is Change.REFUSED)
     if refused:
         print_line("Refused: " + ", ".join(f"{count} {reason}" for reason, count in refused.most_common()) + ".")

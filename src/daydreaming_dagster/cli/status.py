@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from daydreaming_dagster.utils.wording import show_count
+
 if TYPE_CHECKING:
     from daydreaming_dagster.engine.cohort_status import CohortStatus
 
@@ -53,7 +55,7 @@ def _print_tables(found: CohortStatus) -> None:
     out().print(table)
     reasons = [(stage.stage, reason, count) for stage in found.stages for reason, count in stage.failures.items()]
     for name, reason, count in reasons:
-        print_line(f"[red]{count} {name}{'s' if count > 1 else ''} failed: {escape(reason)}[/]")
+        print_line(f"[red]{show_count(count, name)} failed: {escape(reason)}[/]")
     for member, failure in found.failed[:_SHOWN_FAILURES]:
         print_line(f"  {member.gen_id}  {escape(failure.reason)}: {escape(failure.message)}")
     if len(found.failed) > _SHOWN_FAILURES:

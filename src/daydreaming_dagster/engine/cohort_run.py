@@ -18,6 +18,7 @@ from daydreaming_dagster.engine.records import RunInfo
 from daydreaming_dagster.engine.run import RunOptions, RunReport, run_plan
 from daydreaming_dagster.engine.steps import StepResult, materialize_parsed, materialize_prompts
 from daydreaming_dagster.engine.workspace import Workspace
+from daydreaming_dagster.llm.keys import require_key
 from daydreaming_dagster.store import files
 from daydreaming_dagster.store.index import Index
 from daydreaming_dagster.store.ledger import Ledger
@@ -71,6 +72,24 @@ def plan_cohort_run(workspace: Workspace, cohort: CohortRows, choice: Choice = E
         return _plan(index, cohort, choice)
     finally:
         index.close()
+
+
+def require_keys(workspace: Workspace, cohort: CohortRows, plan: Plan) -> None:
+    """Looks up the key of every endpoint that the plan would call, so that a missing one is told before anything runs.
+
+    Raises:
+        ConfigurationError: a key is missing.
+    """
+    recipe = workspace.recipe(cohort.combinations)
+    models = {
+        task.member.llm_model_id
+        for root in plan.ready
+        for task in root.walk()
+        if task.action is not Action.PARSE and not recipe.is_copy(task.member)
+    }
+    catalogue = workspace.catalogue
+    for endpoint in {catalogue.models[name].endpoint for name in sorted(models & catalogue.models.keys())}:
+        require_key(catalogue.endpoints[endpoint], workspace.environ)
 
 
 def forecast_cohort_run(workspace: Workspace, cohort: CohortRows, choice: Choice = EVERYTHING) -> tuple[Plan, Forecast]:

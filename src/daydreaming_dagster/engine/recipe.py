@@ -25,6 +25,7 @@ from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.llm.protocol import ChatRequest, OutputShape
 from daydreaming_dagster.store.generations import GenerationStore
 from daydreaming_dagster.utils.draft_parsers import parse_draft
+from daydreaming_dagster.utils.wording import show_count
 
 _SHAPE_OF_PARSER = {"in_last_line": "score_line", "labelled_score": "score_line", "json_score": "score_json"}
 """Which shape an evaluation parser reads; models that can be held to a shape are held to this one."""
@@ -170,7 +171,7 @@ class Recipe:
         lines = sum(1 for line in text.splitlines() if line.strip())
         if lines < least:
             raise ResponseError(
-                f"The response of {member.gen_id} has {lines} non-empty line{'s' if lines != 1 else ''}; "
+                f"The response of {member.gen_id} has {show_count(lines, 'non-empty line')}; "
                 f"a {member.stage} needs at least {least}.",
                 fix=f"Read it with `daydreaming show {member.gen_id}`; lower DD_{member.stage.upper()}_MIN_LINES to "
                 f"accept it, or try again: {retry.format('too_short')}",

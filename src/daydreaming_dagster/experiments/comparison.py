@@ -20,10 +20,11 @@ from daydreaming_dagster.analysis.statistics.multiplicity import adjust_holm
 from daydreaming_dagster.domain.errors import ConfigurationError
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.workspace import Workspace
-from daydreaming_dagster.experiments.report_wording import show_count, show_interval, show_number, show_p
+from daydreaming_dagster.experiments.report_wording import show_interval, show_number, show_p
 from daydreaming_dagster.experiments.scope import list_experiments, read_scope, scope_of_cohort
 from daydreaming_dagster.experiments.scope_tables import build_scope_ratings
 from daydreaming_dagster.store.cohorts import iter_cohort_ids, read_cohort
+from daydreaming_dagster.utils.wording import show_count
 
 KINDS: Mapping[str, tuple[str, ...]] = {
     "cohort": ("cohort_id",),

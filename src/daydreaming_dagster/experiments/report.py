@@ -25,11 +25,12 @@ from daydreaming_dagster.experiments.report_run import (
     build_health_section,
     build_run_section,
 )
-from daydreaming_dagster.experiments.report_wording import join_words, show_count, show_interval
+from daydreaming_dagster.experiments.report_wording import join_words, show_interval
 from daydreaming_dagster.experiments.scope import Scope, read_scope
 from daydreaming_dagster.store import files
 from daydreaming_dagster.store.paths import DataPaths
 from daydreaming_dagster.store.states import Status
+from daydreaming_dagster.utils.wording import show_count
 
 _UNSAFE = re.compile(r"[^\w.+@~-]+")
 _HEALTH_PLOTS = ("score_histograms", "length")

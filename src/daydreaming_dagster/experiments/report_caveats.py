@@ -12,12 +12,12 @@ from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.experiments.report_material import Material
 from daydreaming_dagster.experiments.report_wording import (
     join_words,
-    show_count,
     show_interval,
     show_number,
     show_share,
 )
 from daydreaming_dagster.store.states import Status
+from daydreaming_dagster.utils.wording import show_count
 
 FEW_COMBINATIONS = 10
 MUCH_MISSING = 0.05

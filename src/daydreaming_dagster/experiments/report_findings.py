@@ -13,13 +13,13 @@ from daydreaming_dagster.experiments.report_material import Material
 from daydreaming_dagster.experiments.report_wording import (
     NOT_ESTIMABLE,
     join_words,
-    show_count,
     show_interval,
     show_number,
     show_p,
     show_share,
     show_usd,
 )
+from daydreaming_dagster.utils.wording import show_count
 
 _SHOWN_ENTRIES = 10
 _SHOWN_CONTRASTS = 15

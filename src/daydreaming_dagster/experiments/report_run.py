@@ -12,7 +12,6 @@ from daydreaming_dagster.experiments.report_document import Bullets, Facts, Grid
 from daydreaming_dagster.experiments.report_material import Material
 from daydreaming_dagster.experiments.report_wording import (
     join_words,
-    show_count,
     show_interval,
     show_number,
     show_share,
@@ -20,6 +19,7 @@ from daydreaming_dagster.experiments.report_wording import (
 )
 from daydreaming_dagster.store import files
 from daydreaming_dagster.store.states import Status
+from daydreaming_dagster.utils.wording import show_count
 
 _SHOWN_COMBINATIONS = 100
 _SHOWN_RUNS = 10

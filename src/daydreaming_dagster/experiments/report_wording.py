@@ -49,11 +49,6 @@ def show_usd(value: float | None) -> str:
     return f"${value:,.2f}" if value >= 1 else f"${value:.4g}"
 
 
-def show_count(count: int, singular: str, plural: str = "") -> str:
-    """`1 essay`, `1,200 essays`."""
-    return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
-
-
 def join_words(words: Sequence[str], last: str = "and") -> str:
     """`a, b and c`."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}" if words else ""

@@ -19,6 +19,7 @@ from daydreaming_dagster.domain.catalogue import Endpoint
 from daydreaming_dagster.domain.errors import ConfigurationError, ModelCallError, RefusedError
 from daydreaming_dagster.llm.chat_completions import build_body, find_response, merge, parse_failure
 from daydreaming_dagster.llm.http_failures import Asked, build_error, build_http_error
+from daydreaming_dagster.llm.keys import require_key
 from daydreaming_dagster.llm.openrouter_records import (
     GenerationRecord,
     KeyStatus,
@@ -173,8 +174,8 @@ class OpenAICompatibleClient:
         if self._closed:
             raise RuntimeError("This client has been closed; open another one.")
         headers = {"Content-Type": "application/json", "User-Agent": "daydreaming-dagster"}
-        if self._endpoint.api_key_env:
-            self._key = _require_key(self._endpoint, self._environ)
+        self._key = require_key(self._endpoint, self._environ)
+        if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),
@@ -258,20 +259,6 @@ def _require_base_url(endpoint: Endpoint) -> str:
             culprits={"endpoint": endpoint.endpoint, "base_url": endpoint.base_url},
         )
     return base_url
-
-
-def _require_key(endpoint: Endpoint, environ: Mapping[str, str]) -> str:
-    name = endpoint.api_key_env
-    key = environ.get(name, "").strip()
-    if key.isascii() and key.isprintable() and key:
-        return key
-    problem = "holds characters that no key has" if key else "is not set"
-    raise ConfigurationError(
-        f"Endpoint '{endpoint.endpoint}' needs a key, and the variable {name} {problem}.",
-        fix=f"Put {name}=<your key> into .env, or export it. Without a key, the embedded model works: daydreaming demo",
-        reason="api_key_missing",
-        culprits={"endpoint": endpoint.endpoint, "api_key_env": name},
-    )
 
 
 def _find_proxy(base_url: str, environ: Mapping[str, str]) -> str | None:

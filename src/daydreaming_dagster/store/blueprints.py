@@ -23,6 +23,7 @@ from daydreaming_dagster.store.combinations import read_combo_registry, read_sel
 from daydreaming_dagster.store.generations import GenerationMetadata, GenerationStore
 from daydreaming_dagster.store.input_tables import InputLog, read_input_text, show_path
 from daydreaming_dagster.store.paths import DataPaths
+from daydreaming_dagster.utils.wording import show_count
 
 LARGEST_COHORT = 2_000_000
 """Generations; more than that is a slip in `k_max` or in the `active` columns, and would fill the memory."""
@@ -77,7 +78,7 @@ def read_blueprint(
         needed["essay template"] = axes.essay_templates
     _require_active(needed)
     curator = _Curator(paths, catalogue, config, existing, selection, axes)
-    count = f"{len(selection.ids)} selected {selection.stage}{'s' if len(selection.ids) != 1 else ''}"
+    count = show_count(len(selection.ids), f"selected {selection.stage}")
     fill_up = ", filled up" if selection.fill_up else ""
     note = f"{selection.file}: {count}, mode {selection.mode}{fill_up}. Delete the file to use all active inputs."
     return Blueprint(build_curated_part(selection, axes), curator.build, [note])

@@ -26,6 +26,7 @@ from daydreaming_dagster.domain.ids import compute_combo_id
 from daydreaming_dagster.store import files
 from daydreaming_dagster.store.input_tables import InputLog, Row, read_table, show_path
 from daydreaming_dagster.store.paths import DataPaths
+from daydreaming_dagster.utils.wording import show_count
 
 COMBINATION_COLUMNS = ("combo_id", "version", "concept_id", "description_level", "k_max", "created_at")
 """Columns of both tables; a row per concept of a combination, in the order in which prompts show them."""
@@ -68,7 +69,7 @@ def read_selected_combinations(
     require_no_problems(log.problems)
     if _would_generate(combinations, catalogue, config):
         return SelectedCombinations(combinations)
-    count = f"{len(combinations)} combination{'s' if len(combinations) != 1 else ''}"
+    count = show_count(len(combinations), "combination")
     return SelectedCombinations(
         combinations,
         curated=True,
