@@ -26,6 +26,7 @@ from pydantic import Field
 from daydreaming_dagster.assets.generation_step import EXPERIMENT_TAG, build_failure_of_many, build_step_records
 from daydreaming_dagster.assets.partitions import synchronize_partitions
 from daydreaming_dagster.domain.errors import ConfigurationError
+from daydreaming_dagster.domain.membership import require_valid_parents
 from daydreaming_dagster.domain.stages import STEPS, Stage
 from daydreaming_dagster.engine.budget import BudgetLimits
 from daydreaming_dagster.engine.cohort_run import (
@@ -139,6 +140,7 @@ def make_generations(
     with explain_failures():
         opened = workspace.open(config.cohort_id)
         cohort = opened.require_current_cohort()
+        require_valid_parents(cohort.members)
         choice, budget = config.to_choice(), config.to_budget()
         synchronize_partitions(context.instance, opened.paths, cohort)
         experiment_id = context.run.tags.get(EXPERIMENT_TAG)

@@ -62,6 +62,22 @@ def test_an_essay_without_its_draft_fails_with_paths_and_a_command(scene: Scene)
     assert f'--partition "{essay.parent_gen_id}"' in told
 
 
+@pytest.mark.parametrize("parent", ["", "e_gone"])
+def test_a_row_whose_parent_the_cohort_does_not_have_is_told_before_any_file_is_read(scene: Scene, parent: str) -> None:
+    scene.build_cohort()
+    judged = scene.members[-1]
+    path = scene.root.paths.membership(judged.cohort_id)
+    cell = f",{judged.cohort_id},{judged.parent_gen_id},"
+    path.write_text(path.read_text().replace(cell, f",{judged.cohort_id},{parent},"))
+    expected = f"Invalid parent_gen_id referenced by evaluation '{judged.gen_id}': '{parent}'"
+    told = tell_failure(scene.materialize(["evaluation_prompt"], partition=judged.gen_id))
+    assert expected in told
+    assert 'daydreaming materialize --select "cohort_id,cohort_membership"' in told
+    assert "Invalid parent_gen_id referenced by evaluation" in tell_failure(scene.make(stages=["evaluation"])[0])
+    assert scene.build_cohort(), "the command of the message restores the membership"
+    assert "Missing parent essay" in tell_failure(scene.materialize(["evaluation_prompt"], partition=judged.gen_id))
+
+
 def test_a_partition_of_no_cohort_is_told_as_stale(scene: Scene) -> None:
     scene.build_cohort()
     scene.instance.add_dynamic_partitions("draft_gens", ["d_by_hand"])

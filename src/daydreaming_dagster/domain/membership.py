@@ -95,22 +95,6 @@ class Cohort:
         """Members by id."""
         return {member.gen_id: member for member in self.members}
 
-    def require_member(self, stage: Stage, gen_id: str) -> Member:
-        """The member with this id.
-
-        Raises:
-            MembershipError: the cohort has no such generation at this stage.
-        """
-        member = self.by_gen_id.get(gen_id)
-        if member is None or member.stage is not stage:
-            raise MembershipError(
-                f"{stage.capitalize()} '{gen_id}' not found in the membership of cohort '{self.cohort_id}'.",
-                fix=REBUILD,
-                reason="not_a_member",
-                culprits={"stage": str(stage), "gen_id": gen_id, "cohort_id": self.cohort_id},
-            )
-        return member
-
     def require_parent(self, member: Member) -> Member:
         """The member that this one is made from.
 

@@ -100,16 +100,20 @@ class Workspace:
         """The cohort rows of these generations: from the current cohort, else from the newest one that has them.
 
         Raises:
-            MembershipError: a generation is in no cohort.
+            MembershipError: a generation is in no cohort, or its cohort does not have its parent.
         """
         wanted = dict.fromkeys(gen_ids)
         found: dict[str, Member] = {}
         for cohort in self._cohorts_newest_first():
-            found |= {
-                member.gen_id: member
+            here = [
+                member
                 for member in cohort.members
                 if member.gen_id in wanted and member.stage is stage and member.gen_id not in found
-            }
+            ]
+            if stage.parent is not None:
+                for member in here:
+                    cohort.require_parent(member)
+            found |= {member.gen_id: member for member in here}
             if len(found) == len(wanted):
                 break
         missing = [gen_id for gen_id in wanted if gen_id not in found]
