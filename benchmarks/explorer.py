@@ -1,6 +1,7 @@
 """The explorer over a large store: time per page on the server, time and memory to take the store in.
 
     python -m benchmarks.explorer --generations 100000 --folder /tmp/large
+    python -m benchmarks.explorer --shape essays --generations 150000 --folder /tmp/essays
 
 The store is made once in the folder and used again. Each page is asked for three times, each time after every kept
 answer was made worthless, as a generation that arrives does, and ten times more; the figures are the slowest of the
@@ -21,6 +22,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from urllib.parse import quote
@@ -34,7 +36,6 @@ from daydreaming_dagster.store.membership_csv import dump_membership
 from daydreaming_dagster.store.paths import DataPaths
 
 _BAR_S, _BAR_MB = 0.3, 500
-_PER_DRAFT = 40  # a draft, 3 essays, 36 evaluations
 _COHORT = "large"
 _PORT = 8799
 _CONCEPTS = [f"concept-{number:02d}" for number in range(20)]
@@ -61,17 +62,41 @@ _SYLLABLES = [
 _ROOT = Path(__file__).parents[1]
 
 
-def make_store(paths: DataPaths, generations: int) -> list[Member]:
+@dataclass(frozen=True)
+class _Shape:
+    """What hangs on each draft: essay templates × `essay_replicates` essays, on each of them the judged replicates."""
+
+    essay_replicates: int
+    rubrics: tuple[str, ...]
+    judges: tuple[str, ...]
+    judged_replicates: int
+
+    @property
+    def per_draft(self) -> int:
+        essays = len(_ESSAY_TEMPLATES) * self.essay_replicates
+        return 1 + essays * (1 + len(self.rubrics) * len(self.judges) * self.judged_replicates)
+
+
+_ESSAY_TEMPLATES = ("essay-a", "essay-b", "essay-c")
+_RUBRICS = ("novelty", "gemini-prior-art-eval", "coherence")
+_SHAPES = {
+    "judged": _Shape(1, _RUBRICS, ("judge-a", "judge-b", "judge-c", "judge-d"), 3),
+    "essays": _Shape(4, _RUBRICS[::2], ("judge-a", "judge-b"), 1),
+}
+"""Many evaluations of each of few essays, or few of each of many."""
+
+
+def make_store(paths: DataPaths, generations: int, shape: _Shape) -> list[Member]:
     """A store of about so many generations; one that is there already is used as it is."""
-    drafts = max(1, generations // _PER_DRAFT)
+    drafts = max(1, generations // shape.per_draft)
     combos = [build_combination(pair, "paragraph", 2) for pair in combinations(_CONCEPTS, 2)]
     axes = Axes(
         draft_templates=tuple(f"draft-{name}" for name in "abcde"),
-        essay_templates=("essay-a", "essay-b", "essay-c"),
-        evaluation_templates=("novelty", "gemini-prior-art-eval", "coherence"),
+        essay_templates=_ESSAY_TEMPLATES,
+        evaluation_templates=shape.rubrics,
         generation_models=("writer-a", "writer-b", "writer-c"),
-        evaluation_models=tuple(f"judge-{name}" for name in "abcd"),
-        replicates={Stage.DRAFT: 1, Stage.ESSAY: 1, Stage.EVALUATION: 3},
+        evaluation_models=shape.judges,
+        replicates={Stage.DRAFT: 1, Stage.ESSAY: shape.essay_replicates, Stage.EVALUATION: shape.judged_replicates},
     )
     used = combos[: max(1, drafts // 15)]
     members = build_cartesian_members(_COHORT, [combo.combo_id for combo in used], axes)
@@ -226,13 +251,14 @@ def main() -> None:
     """Makes the store, starts the explorer, measures, writes `benchmarks/results/explorer.json`, prints a table."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--generations", type=int, default=100_000)
+    options.add_argument("--shape", choices=sorted(_SHAPES), default="judged")
     options.add_argument("--folder", type=Path, required=True, help="where the store is made, or is already")
     options.add_argument("--keep-index", action="store_true", help="use the index that is there; do not make it anew")
     chosen = options.parse_args()
     paths = DataPaths(chosen.folder / "data")
     paths.root.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
-    members = make_store(paths, chosen.generations)
+    members = make_store(paths, chosen.generations, _SHAPES[chosen.shape])
     print(f"{len(members):,} generations ready after {time.perf_counter() - started:.0f} s", flush=True)
     for suffix in () if chosen.keep_index else ("", "-wal", "-shm"):
         paths.search_index.with_name(paths.search_index.name + suffix).unlink(missing_ok=True)

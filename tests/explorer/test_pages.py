@@ -95,7 +95,7 @@ def list_rows(text: str) -> list[str]:
 
 def test_the_leaderboard_sorts_by_the_mean_of_the_rubric(filled: ReadableStore) -> None:
     text = filled.get("/essays?rubric=coherence").text
-    shown = [float(score) for score in re.findall(r'data-name="coherence"><span class="score">([\d.]+)', text)]
+    shown = [float(score) for score in re.findall(r'data-name="Coherence"><span class="score">([\d.]+)', text)]
     assert len(shown) == len(filled.of(Stage.ESSAY))
     assert shown == sorted(shown, reverse=True)
     lowest = filled.get("/essays?rubric=coherence&sort=lowest").text

@@ -153,7 +153,7 @@ def _generation_node(site: Site, name: str, column: int, y: float, chosen: str) 
         detail += f" · replicate {row['replicate']}"
     return Node(
         row["stage"],
-        row["template_id"] or name,
+        (site.rubric_name(row["template_id"]) if row["stage"] == "evaluation" else row["template_id"]) or name,
         detail,
         f"/generation/{name}",
         10 + column * _COLUMN_WIDTH,

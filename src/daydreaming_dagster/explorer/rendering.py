@@ -17,7 +17,12 @@ from daydreaming_dagster.explorer.essay_query import link_to
 from daydreaming_dagster.explorer.site import Site
 from daydreaming_dagster.explorer.texts import make_label, make_visible, render_markdown, shorten
 
-_TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
+_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".woff2": "font/woff2",
+}
 
 
 class Static:
@@ -58,7 +63,7 @@ class Pages:
         )
         self._environment.filters |= {
             "label": lambda text: make_label(site.redact(str(text))),
-            "markdown": lambda text: render_markdown(site.redact(text)),
+            "markdown": self._render_markdown,
             "plain": lambda text: make_visible(site.redact(shorten(text)[0])),
             "points": show_points,
             "usd": show_usd,
@@ -68,12 +73,18 @@ class Pages:
         }
         self._environment.globals |= {
             "static": static.link,
+            "font": lambda name: f"/static/{name}",  # as the style sheet names it, else it would be loaded twice
             "link_to": link_to,
             "concept_name": site.concept_name,
+            "rubric_name": site.rubric_name,
             "heat": find_heat,
             "site": site,
             "stacked": stack,
+            "strip": draw_strip,
         }
+
+    def _render_markdown(self, text: str, title: str = "") -> Markup:
+        return render_markdown(self.site.redact(text), title)
 
     def load_templates(self) -> None:
         """Translates all templates now, so that no visitor waits for it."""
@@ -92,8 +103,8 @@ class Pages:
 
 
 def show_points(value: float | None, digits: int = 1) -> str:
-    """A score; a dash where there is none."""
-    return "–" if value is None else f"{value:.{digits}f}"
+    """A score; a dash where there is none, and a true minus sign."""
+    return "–" if value is None else f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def show_usd(value: float | None) -> str:
@@ -131,3 +142,21 @@ def stack(parts: list[tuple[str, int]], total: int) -> Markup:
     return Markup('<svg class="bar" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">{}</svg>').format(
         Markup("").join(rects)
     )
+
+
+def draw_strip(scale: tuple[float, float], low: float | None, high: float | None, middle: float | None) -> Markup:
+    """Where a score lies on its scale, as SVG: a bar from `low` to `high` and a mark at `middle`."""
+    start, end = scale
+    if middle is None or end <= start:
+        return Markup("")
+
+    def place(value: float) -> float:
+        return 100 * min(max((value - start) / (end - start), 0.0), 1.0)
+
+    left, right = (place(middle if value is None else value) for value in (low, high))
+    return Markup(
+        '<svg class="strip" viewBox="-2 0 104 8" preserveAspectRatio="none" aria-hidden="true">'
+        '<rect class="track" x="0" y="3" width="100" height="2"/>'
+        '<rect class="range" x="{:.2f}" y="2" width="{:.2f}" height="4"/>'
+        '<rect class="mark" x="{:.2f}" y="0" width="2.4" height="8"/></svg>'
+    ).format(left, right - left, place(middle) - 1.2)

@@ -154,6 +154,16 @@ class Site:
         concept = self.catalogue.concepts.get(concept_id) if self.catalogue else None
         return concept.name if concept else concept_id
 
+    def rubric_name(self, template_id: str) -> str:
+        """Name of an evaluation template, its id where it has none any more."""
+        rubric = self.find_rubric(template_id)
+        return rubric.template_name if rubric else template_id
+
+    def scale(self, template_id: str) -> tuple[float, float]:
+        """Ends of the scale of an evaluation template, 0 to 9 where the catalogue has none any more."""
+        rubric = self.find_rubric(template_id)
+        return (rubric.scale_min, rubric.scale_max) if rubric else (0.0, 9.0)
+
     # Secrets ------------------------------------------------------------------------------------------------------
     def redact(self, text: str) -> str:
         """The text without the key of any endpoint, should one ever have got into a file."""

@@ -40,15 +40,19 @@ def shorten(text: str) -> tuple[str, bool]:
 
 
 @lru_cache(maxsize=256)
-def render_markdown(text: str) -> Markup:
+def render_markdown(text: str, title: str = "") -> Markup:
     """The text as HTML that holds no script, style, image or frame, whatever the text says.
 
-    Headings start two levels down, below those of the page.
+    Headings start two levels down, below those of the page; one that opens the text with the `title` that the page
+    shows already is left out.
     """
     shown, _ = shorten(make_visible(text))
     if len(shown) > MOST_MARKDOWN_CHARACTERS or any(len(line) > _LONGEST_LINE for line in shown.splitlines()):
         return Markup('<pre class="plain">{}</pre>').format(shown)
     tokens = _markdown.parse(shown)
+    if title and [token.type for token in tokens[:2]] == ["heading_open", "inline"]:
+        heading = " ".join(re.sub(r"[*`]+", "", tokens[1].content).split())
+        tokens = tokens[3:] if heading == title else tokens
     for token in tokens:
         if token.tag in {"h1", "h2", "h3", "h4"}:
             token.tag = f"h{int(token.tag[1]) + 2}"

@@ -22,11 +22,12 @@ def show_overview(pages: Pages, request: Request) -> Response:
     """All cohorts, newest first, and the best essays of the store."""
     site = pages.site
     rubrics = find_rubric_ids(site)
-    best = find_essays(site, EssayQuery(rubric=rubrics[0]), limit=_BEST) if rubrics else []
+    query = EssayQuery(rubric=rubrics[0] if rubrics else "")
     values = {
         "active": "overview",
         "cohorts": find_cohorts(site),
-        "best": best,
+        "best": find_essays(site, query, limit=_BEST) if rubrics else [],
+        "query": query,
         "rubrics": rubrics,
         "totals": _find_totals(site),
         "running": site.is_running,

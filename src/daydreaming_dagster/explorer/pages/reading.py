@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Any
 
 import orjson
@@ -35,7 +36,7 @@ def show_generation(pages: Pages, request: Request) -> Response:
         return _refuse_unknown(pages, request, gen_id)
     if stage is Stage.ESSAY:
         return _show_essay(pages, request, gen_id)
-    return _show_part(pages, request, stage, gen_id, "parsed" if stage is Stage.DRAFT else "raw")
+    return _show_part(pages, request, stage, gen_id, "reader")
 
 
 def show_part(pages: Pages, request: Request) -> Response:
@@ -95,6 +96,7 @@ def _show_essay(pages: Pages, request: Request, gen_id: str) -> Response:
     draft_text, draft_problem = (
         find_text(site, Stage.DRAFT, essay["parent_gen_id"], "parsed") if essay["parent_gen_id"] else (None, "")
     )
+    evaluations = _find_evaluations(site, gen_id, query.rubric)
     values = {
         "active": "essays",
         "gen_id": gen_id,
@@ -104,9 +106,9 @@ def _show_essay(pages: Pages, request: Request, gen_id: str) -> Response:
         "is_long": text is not None and len(text) > MOST_SHOWN_CHARACTERS,
         "draft_text": draft_text,
         "draft_problem": draft_problem,
-        "evaluations": _find_evaluations(site, gen_id, query.rubric),
+        "panels": _group_by_rubric(evaluations, essay["scores"]),
+        "n_shown": len(evaluations),
         "n_evaluations": _count_children(site, gen_id),
-        "most_evaluations": _MOST_EVALUATIONS,
         "query": query,
         "at": at,
         "before": None if before is None else (before, (at or 0) - 1),
@@ -140,9 +142,15 @@ def _show_part(pages: Pages, request: Request, stage: Stage, gen_id: str, part: 
         "graph": None,
         "dagster_links": _find_dagster_links(site, stage, gen_id),
     }
-    if part in {"parsed", "raw", "prompt"}:
-        text, values["problem"] = find_text(site, stage, gen_id, part)
-        values |= {"text": text, "is_long": text is not None and len(text) > MOST_SHOWN_CHARACTERS}
+    if part in {"reader", "parsed", "raw", "prompt"}:
+        # Of an evaluation the parsed text is a number: what one reads is the response.
+        plain_part = part if part != "reader" else "raw" if stage is Stage.EVALUATION else "parsed"
+        text, values["problem"] = find_text(site, stage, gen_id, plain_part)
+        values |= {
+            "text": text,
+            "is_long": text is not None and len(text) > MOST_SHOWN_CHARACTERS,
+            "plain_part": plain_part,
+        }
     elif part == "versions" and number:
         values["text"], values["problem"] = find_text(site, stage, gen_id, "raw", number)
     elif part == "metadata":
@@ -214,8 +222,17 @@ def _find_evaluations(site: Site, gen_id: str, rubric: str) -> list[dict[str, An
     found = []
     for row in sorted(rows, key=place)[:_MOST_EVALUATIONS]:
         text, problem = find_text(site, Stage.EVALUATION, row["gen_id"], "raw")
-        found.append({**dict(row), "text": text, "problem": problem, "rubric": site.find_rubric(row["template_id"])})
+        found.append({**dict(row), "text": text, "problem": problem})
     return found
+
+
+def _group_by_rubric(evaluations: list[dict[str, Any]], scores: dict[str, Any]) -> list[dict[str, Any]]:
+    """The evaluations of each rubric with its mean, in the order in which they come."""
+    groups = groupby(evaluations, key=lambda evaluation: evaluation["template_id"])
+    return [
+        {"template_id": name, "score": scores.get(name), "evaluations": list(found), "is_first": place == 0}
+        for place, (name, found) in enumerate(groups)
+    ]
 
 
 def _find_kin(site: Site, essay: dict[str, Any]) -> list[dict[str, Any]]:

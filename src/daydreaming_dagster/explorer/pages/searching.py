@@ -133,7 +133,11 @@ def find_passage(text: str, words: list[str]) -> Markup | None:
     if first is None:
         return None
     start, end = max(0, first.start() - _AROUND), min(len(text), first.end() + 2 * _AROUND)
-    passage = " ".join(make_visible(text[start:end]).split())
+    around = make_visible(text[start:end])
+    # Half a word at either end says nothing, and the marks of Markdown are no words.
+    around = re.sub(r"\A\w+\s", "", around) if start and not around[: first.start() - start].isalnum() else around
+    around = re.sub(r"\s\w+\Z", "", around) if end < len(text) else around
+    passage = " ".join(re.sub(r"[*`]+|(?<!\S)#{1,6}(?=\s)", "", around).split())
     marked = Markup("").join(
         Markup("<mark>{}</mark>").format(piece) if place % 2 else escape(piece)
         for place, piece in enumerate(pattern.split(passage))

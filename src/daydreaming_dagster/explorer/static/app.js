@@ -94,17 +94,39 @@ function onKey(event) {
 }
 
 function setUpCopying() {
+  const show = () => { for (const button of document.querySelectorAll("button[data-copy]")) button.hidden = false; };
+  show();
+  document.addEventListener("htmx:afterSwap", show);
   document.addEventListener("click", async (event) => {
     const button = event.target.closest("button[data-copy]");
     if (!button) return;
-    const text = button.closest(".command").querySelector("code").textContent;
+    const text = button.dataset.copy || button.closest(".command").querySelector("code").textContent;
     try {
       await navigator.clipboard.writeText(text);
-      button.textContent = "Copied";
+      if (!button.dataset.copy) button.textContent = "Copied";
+      button.classList.add("done");
     } catch (error) {
-      button.textContent = "Select it and copy";
+      if (!button.dataset.copy) button.textContent = "Select it and copy";
     }
   });
+}
+
+// A link to one evaluation opens it.
+function openTarget() {
+  const target = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (!target || target.tagName !== "DETAILS") return;
+  target.open = true;
+  target.scrollIntoView({ block: "nearest" });
+}
+
+// On narrow screens what is chosen may lie beside what is seen at first.
+function showPlace() {
+  const chosen = document.querySelector(".graph .chosen rect");
+  if (chosen) {
+    const view = chosen.closest(".scroll");
+    view.scrollLeft = chosen.x.baseVal.value - (view.clientWidth - chosen.width.baseVal.value) / 2;
+  }
+  document.querySelector(".top nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 }
 
 function setUpFiles() {
@@ -151,8 +173,8 @@ function configure() {
   return {
     background: null,
     view: { stroke: null },
-    font: "system-ui, sans-serif",
-    axis: { labelColor: muted, titleColor: muted, gridColor: line, domainColor: line, tickColor: line, titleFontWeight: 500 },
+    font: "Inter, system-ui, sans-serif",
+    axis: { labelColor: muted, titleColor: muted, labelFont: "Inter, system-ui, sans-serif", titleFont: "Inter, system-ui, sans-serif", gridColor: line, domainColor: line, tickColor: line, titleFontWeight: 500 },
     legend: { labelColor: ink, titleColor: muted, orient: "top" },
     header: { labelColor: ink, titleColor: muted, labelFontWeight: 500 },
   };
@@ -237,6 +259,9 @@ function setUpPlots() {
 document.addEventListener("keydown", onKey);
 setUpTheme();
 setUpCopying();
+openTarget();
+showPlace();
+window.addEventListener("hashchange", openTarget);
 setUpFiles();
 setUpPicking();
 setUpHelp();
