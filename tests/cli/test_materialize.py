@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -167,10 +168,23 @@ def test_what_makes_no_sense_is_refused_with_two(root: RatedRoot, words: list[st
     assert "Traceback" not in error
 
 
-def test_a_generation_of_no_cohort_is_refused(root: RatedRoot, capsys: Capture) -> None:
+@pytest.mark.parametrize("select", [EVERYTHING, "draft_prompt"])
+def test_a_generation_of_no_cohort_is_refused(root: RatedRoot, select: str, capsys: Capture) -> None:
     materialize("--select", PAIR)
-    assert materialize("--select", EVERYTHING, "--partition", "d_nobody") == 1
-    assert "daydreaming status --ids" in capsys.readouterr().err
+    assert materialize("--select", select, "--partition", "d_nobody") == 1
+    told = capsys.readouterr().err
+    assert "'d_nobody' not found in the membership of any cohort" in told
+    assert "daydreaming status --ids" in told
+
+
+def test_a_partition_that_a_new_home_does_not_know_is_registered(root: RatedRoot, tmp_path: Path) -> None:
+    materialize("--select", PAIR)
+    first, second, third = gen_ids(root, Stage.DRAFT)
+    shutil.rmtree(tmp_path / "home")
+    assert materialize("--select", "draft_prompt", "--partition", second) == 0
+    shutil.rmtree(tmp_path / "home")
+    assert materialize("--select", "draft_prompt", "--partition-range", f"{first}...{third}") == 0
+    assert stored(root, Stage.DRAFT, PROMPT) == {first, second, third}
 
 
 def test_a_dry_run_tells_order_counts_estimates_and_what_is_missing_and_leaves_no_trace(

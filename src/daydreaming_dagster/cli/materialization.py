@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from daydreaming_dagster import definitions
 from daydreaming_dagster.assets.group_cohorts import COHORT_GROUP
+from daydreaming_dagster.assets.partitions import PARTITIONS, synchronize_partitions
 from daydreaming_dagster.automation import CohortRunConfig, RunBoard
 from daydreaming_dagster.cli.closing_page import print_work
 from daydreaming_dagster.cli.console import count_by_stage, print_error, print_line
@@ -176,10 +177,12 @@ class Materialization:
         names = self.sorted.stage_assets
         if self.partition_range is not None:
             first, last = self._split_range()
+            self._make_known(runs, cohort_id, first, last)
             runs.materialize(names, partition_range=(first, last))
             self._say(f"Materialized {', '.join(names)} of {self.partition_range}.")
             return EXIT_OK
         if self.partition is not None and list(self.sorted.stages) == [find_stage_of(self.partition)]:
+            self._make_known(runs, cohort_id, self.partition)
             runs.materialize(names, partition=self.partition)
             self._say(f"Materialized {', '.join(names)} of {self.partition}.")
             self._say(f"[dim]Look at it:[/] daydreaming show {self.partition}")
@@ -190,6 +193,19 @@ class Materialization:
         else:
             cohort_id = workspace.require_current_cohort().cohort_id
         return max(self._make_batch(runs, cohort_id, *batch) for batch in self.sorted.batches)
+
+    def _make_known(self, runs: DagsterRuns, cohort_id: str | None, *gen_ids: str) -> None:
+        """Registers partitions that Dagster does not know, in a new home say; Dagster would refuse them.
+
+        Raises:
+            MembershipError: a generation is in no cohort.
+        """
+        workspace = self.open_workspace(cohort_id)
+        for gen_id in gen_ids:
+            cohort = workspace.require_cohort_of(gen_id)
+            name = str(PARTITIONS[cohort.by_gen_id[gen_id].stage].name)
+            if not runs.instance.has_dynamic_partition(name, gen_id):
+                synchronize_partitions(runs.instance, workspace.paths, cohort)
 
     def _make_batch(self, runs: DagsterRuns, cohort_id: str, stages: Sequence[Stage], steps: Sequence[str]) -> int:
         config = CohortRunConfig(
