@@ -16,13 +16,15 @@ from daydreaming_dagster.domain.catalogue import DescriptionLevel
 from daydreaming_dagster.domain.experiment_config import ExperimentConfig, StageConfig
 from daydreaming_dagster.domain.stages import Stage
 
+DEFAULT_DATA_ROOT = Path("data")
+
 
 class Settings(BaseSettings):
     """The environment of one process. Keys of model providers are not here: each endpoint names its own variable."""
 
     model_config = SettingsConfigDict(env_prefix="DD_", env_file=".env", extra="ignore", frozen=True)
 
-    data_root: Path = Field(default=Path("data"), validation_alias="DAYDREAMING_DATA_ROOT")
+    data_root: Path = Field(default=DEFAULT_DATA_ROOT, validation_alias="DAYDREAMING_DATA_ROOT")
     templates_root: Path | None = Field(default=None, validation_alias="GEN_TEMPLATES_ROOT")
     cohort: str | None = None
     executor: Literal["in_process", "multiprocess"] = "in_process"

@@ -11,7 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from daydreaming_dagster.automation import RunBoard
-from daydreaming_dagster.cli.console import out, print_error, print_line
+from daydreaming_dagster.cli.console import out, print_error, print_line, show_command
 from daydreaming_dagster.cli.forecast_table import describe_accuracy
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.workspace import Workspace
@@ -105,6 +105,12 @@ def _print_scores(workspace: Workspace) -> None:
         print_line(f"[dim]… and {len(essays) - _SHOWN_ESSAYS} more essays[/]")
     best = essays.row(0, named=True)
     _print_best_essay(workspace, best["parent_gen_id"], f"{rubrics[0]} {best[rubrics[0]]:.1f}")
+    for what, words in (
+        ("its draft, prompts, scores", f"show {best['parent_gen_id']}"),
+        ("read all in the browser", "explore"),
+        ("what the scores are worth", "report"),
+    ):
+        print_line(f"[dim]{what:>26}[/]  {show_command(words, workspace.paths.root)}")
 
 
 def _print_reservation(workspace: Workspace, judges: Sequence[str | None]) -> None:
@@ -142,7 +148,6 @@ def _print_best_essay(workspace: Workspace, gen_id: str, score: str) -> None:
     text = workspace.store.find_parsed(Stage.ESSAY, gen_id) or ""
     shown = text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS].rstrip() + " …"
     out().print(Panel(escape(shown), title=f"Best essay: {gen_id} ({score})", title_align="left"))
-    print_line(f"[dim]Read more of it:[/] daydreaming show {gen_id}")
 
 
 def _print_places(workspace: Workspace, cohort_id: str) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daydreaming_dagster.domain.errors import DayDreamingError
@@ -45,6 +49,19 @@ def count_by_stage(members: Sequence[Member]) -> str:
     """`1 draft, 2 essays, 6 evaluations`."""
     counts = Counter(member.stage for member in members)
     return ", ".join(show_count(counts[stage], stage) for stage in Stage)
+
+
+def show_command(words: str, data_root: Path) -> str:
+    """A command as it can be typed here: by the way this one was called, and for the same data root."""
+    from daydreaming_dagster.settings import DEFAULT_DATA_ROOT
+
+    called = Path(sys.argv[0])
+    if called.name != "daydreaming" or shutil.which("daydreaming") == str(called):
+        program = "daydreaming"
+    else:
+        program = os.path.relpath(called) if called.is_relative_to(Path.cwd()) else str(called)
+    named = "" if data_root == DEFAULT_DATA_ROOT else f" --data-root {shlex.quote(str(data_root))}"
+    return f"{program}{named} {words}"
 
 
 def is_interactive() -> bool:

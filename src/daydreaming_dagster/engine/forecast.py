@@ -18,7 +18,7 @@ from daydreaming_dagster.domain.catalogue import Model, Pool
 from daydreaming_dagster.domain.errors import DayDreamingError
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.plan import Action, Plan, Task
-from daydreaming_dagster.engine.prices import is_free
+from daydreaming_dagster.engine.prices import find_bound_in_params, is_free
 from daydreaming_dagster.engine.progress import Progress
 from daydreaming_dagster.engine.recipe import Recipe
 from daydreaming_dagster.store.index import History, Index
@@ -245,7 +245,7 @@ class _Forecaster:
         if same_template:  # another model's answers: a guess still, but a better one
             nearest = max(same_template, key=lambda history: history.answers)
             return self._from_history(nearest, 1.0, None)
-        return self._guess(stage, template_id)
+        return self._guess(stage, template_id, model_id)
 
     def _from_history(self, history: History, tries: float, seen: int | None) -> _Likeness:
         def widen(value: tuple[float, float]) -> tuple[float, float]:
@@ -265,15 +265,16 @@ class _Forecaster:
         sent, failed = self._attempts.get(key, (0, 0))
         return sent / (sent - failed) if sent > failed else 1.0
 
-    def _guess(self, stage: Stage, template_id: str) -> _Likeness:
+    def _guess(self, stage: Stage, template_id: str, model_id: str) -> _Likeness:
         template = self._recipe.catalogue.templates[stage].get(template_id)
         prompt = len(template.source.encode()) / _BYTES_PER_TOKEN if template is not None else 500.0
         if stage is Stage.DRAFT:
             prompt = self._answer_tokens.get(template_id, prompt)
         else:
-            parent = stage.parent or Stage.DRAFT
-            prompt += self._recipe.config.stages[parent].max_tokens * _PRIOR_ANSWER_SHARE
-        completion = self._recipe.config.stages[stage].max_tokens * _PRIOR_ANSWER_SHARE
+            writers = [model.id for model in self._recipe.catalogue.generation_models()]
+            parent_bounds = [self._find_answer_bound(stage.parent or Stage.DRAFT, writer) for writer in writers]
+            prompt += max(parent_bounds, default=0) * _PRIOR_ANSWER_SHARE
+        completion = self._find_answer_bound(stage, model_id) * _PRIOR_ANSWER_SHARE
         seconds = _PRIOR_LATENCY_S + completion / _PRIOR_TOKENS_PER_S
         return _Likeness(
             (prompt, prompt * _PRIOR_SPREAD / 2),
@@ -284,6 +285,11 @@ class _Forecaster:
             cost_usd=None,
             seen=None,
         )
+
+    def _find_answer_bound(self, stage: Stage, model_id: str) -> int:
+        model = self._recipe.catalogue.models.get(model_id)
+        bound = find_bound_in_params(model.params) if model is not None else None
+        return self._recipe.config.stages[stage].max_tokens if bound is None else bound
 
     def _sample_drafts(self, ready: Iterable[Task]) -> None:
         """How long the prompts of each draft template are, from some of them."""

@@ -38,7 +38,13 @@ def compute_worst_case(request: ChatRequest, model: Model, endpoint: Endpoint) -
 
 def find_answer_bound(request: ChatRequest) -> int | None:
     """The most tokens the answer can have, reasoning included; None when nothing bounds it."""
-    bounds = (request.params.get("max_completion_tokens"), request.params.get("max_tokens"), request.max_tokens)
+    bound = find_bound_in_params(request.params)
+    return request.max_tokens if bound is None else bound
+
+
+def find_bound_in_params(params: Mapping[str, Any]) -> int | None:
+    """The most tokens an answer can have by a model's own `params`; None when they do not say."""
+    bounds = (params.get("max_completion_tokens"), params.get("max_tokens"))
     return next((bound for bound in bounds if isinstance(bound, int)), None)
 
 
