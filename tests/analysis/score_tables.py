@@ -6,10 +6,11 @@ from typing import Any
 
 import polars as pl
 
-from daydreaming_dagster.analysis.parsed_scores import EvaluationRecord, build_parsed_scores
+from daydreaming_dagster.analysis.parsed_scores import EVALUATIONS_SCHEMA, build_parsed_scores
+from daydreaming_dagster.analysis.schema import table_of_rows
 
 
-def evaluation(gen_id: str, essay: str, score: float | str | None, **facts: Any) -> EvaluationRecord:
+def evaluation(gen_id: str, essay: str, score: float | None, **facts: Any) -> dict[str, Any]:
     """One evaluation of an essay on a 0-9 scale; `score` None means that nothing was parsed."""
     known: dict[str, Any] = {
         "evaluation_template": "novelty",
@@ -28,10 +29,8 @@ def evaluation(gen_id: str, essay: str, score: float | str | None, **facts: Any)
         "scale_min": 0.0,
         "scale_max": 9.0,
     }
-    return EvaluationRecord(
-        gen_id=gen_id, parent_gen_id=essay, parsed_text=None if score is None else f"{score}\n", **(known | facts)
-    )
+    return {"gen_id": gen_id, "parent_gen_id": essay, "number": score, **known, **facts}
 
 
-def scores_of(*records: EvaluationRecord) -> pl.DataFrame:
-    return build_parsed_scores(records)
+def scores_of(*records: dict[str, Any]) -> pl.DataFrame:
+    return build_parsed_scores(table_of_rows(records, EVALUATIONS_SCHEMA))

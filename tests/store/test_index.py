@@ -110,6 +110,39 @@ def test_outcomes_can_be_taken_in_without_reading_their_files(
     assert find_index_errors(store) == []
 
 
+def test_some_fields_of_all_generations_are_read_alike_from_the_index_and_anew(
+    store: GenerationStore, index: Index
+) -> None:
+    write(store, make_outcome("d_1", provider="a provider", model_answered="maker/model"))
+    write(store, make_outcome("d_2"))
+    names = ("gen_id", "provider", "model_answered", "has_versions")
+    anew = sorted(index.columns(Stage.DRAFT, names))
+    assert anew == [("d_1", "a provider", "maker/model", False), ("d_2", None, None, False)]
+    assert sorted(index.columns(Stage.DRAFT, names)) == anew
+
+
+def test_earlier_responses_are_known_to_the_index_however_it_learnt_of_them(store: GenerationStore) -> None:
+    write(store, make_outcome("d_1", text="first", call_id="1"))
+    again = make_outcome("d_1", text="second", call_id="2")
+    write(store, again)
+    told = Index(store)
+    told.add([again])
+    assert told.columns(Stage.DRAFT, ("gen_id", "has_versions")) == [("d_1", True)]
+    told.close()
+    assert find_index_errors(store) == []
+
+
+def test_many_folders_are_read_as_few_are(
+    store: GenerationStore, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(7):
+        write(store, make_outcome(f"d_{number}"))
+    few = Index(store, read_only=True)
+    monkeypatch.setattr("daydreaming_dagster.store.index._MANY_FOLDERS", 2)
+    assert index.refresh(Stage.DRAFT) == few.refresh(Stage.DRAFT)
+    few.close()
+
+
 def test_a_file_rewritten_in_place_is_found_by_the_check(store: GenerationStore, index: Index) -> None:
     outcome = make_outcome("v_1", parsed="7.0\n", stage=Stage.EVALUATION)
     write(store, outcome)

@@ -1,19 +1,14 @@
 """The table of scores: one row per evaluation, whether it gave a score or not.
 
 Everything else in this package starts from this table. Reading the files is the store's business; what a stored
-text is worth as a score is decided here, in one place, for the cohort's table and for the one over all cohorts.
+number is worth as a score is decided here, in one place, for the cohort's table and for the one over all cohorts.
 """
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
-
 import polars as pl
 
-from daydreaming_dagster.analysis.schema import Schema
+from daydreaming_dagster.analysis.schema import Schema, to_schema
 
 PARSED_SCORES_SCHEMA: Schema = {
     "gen_id": pl.String(),
@@ -44,101 +39,49 @@ One row per evaluation, key `gen_id`. `score` is in points of the template's sca
 holds a reason code. Any other null means that the fact is not known.
 """
 
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-_NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
+
+EVALUATIONS_SCHEMA: Schema = {
+    ("number" if name == "score" else name): dtype for name, dtype in PARSED_SCORES_SCHEMA.items()
+}
+"""What the store knows of evaluations: one row each, key `gen_id`, columns as in the table of scores.
+
+- `number`: on the last line of `parsed.txt`, on whatever scale; null when there is none.
+- `error`: reason code of a failure that is known already (`parse_failed`, `truncated`, `score_no_number`, …).
+- Null stands for everything that is not known, such as the parent when the metadata is damaged, or the scale of a
+  template that is not in the catalogue.
+"""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvaluationRecord:
-    """What the store knows of one evaluation.
+def build_parsed_scores(evaluations: pl.DataFrame) -> pl.DataFrame:
+    """The table of scores in the order of the evaluations; see `PARSED_SCORES_SCHEMA`.
 
-    Attributes:
-        gen_id: the evaluation's own id.
-        parent_gen_id: the essay that was judged; None when the metadata is damaged.
-        parsed_text: content of `parsed.txt`; None when there is none.
-        error: reason code of a failure that is known already (`parse_failed`, `truncated`, `metadata_corrupt`, …).
-        replicate: the evaluation's own replicate, from 1.
-        scale_min, scale_max: ends of the template's scale, points; None when the template is not in the catalogue.
-        generation_template: the essay's template.
-        generation_model: the model that wrote the essay.
-        generation_response_path: the essay's `parsed.txt`.
-        origin_cohort_id: the cohort that first made this evaluation; `cohort_id` the one the table is for.
+    No evaluation is left out: one without a usable score becomes a row whose `error` says why. Codes besides those that
+    are known already: `parent_unknown`, `evaluator_unknown`, `parsed_missing`, `scale_unknown`, `score_not_finite`,
+    `score_off_scale`.
+
+    Args:
+        evaluations: a frame of `EVALUATIONS_SCHEMA`.
     """
-
-    gen_id: str
-    parent_gen_id: str | None
-    evaluation_template: str | None
-    evaluation_llm_model: str | None
-    parsed_text: str | None
-    error: str | None = None
-    evaluation_response_path: str | None = None
-    combo_id: str | None = None
-    draft_template: str | None = None
-    generation_template: str | None = None
-    generation_model: str | None = None
-    generation_response_path: str | None = None
-    origin_cohort_id: str | None = None
-    input_mode: str | None = None
-    copied_from: str | None = None
-    cohort_id: str | None = None
-    draft_gen_id: str | None = None
-    replicate: int | None = None
-    scale_min: float | None = None
-    scale_max: float | None = None
-    experiment_id: str | None = None
+    number, low, high = pl.col("number"), pl.col("scale_min"), pl.col("scale_max")
+    evaluator_unknown = pl.col("evaluation_template").is_null() | pl.col("evaluation_llm_model").is_null()
+    error = pl.coalesce(
+        pl.col("error"),
+        _named("parent_unknown", pl.col("parent_gen_id").is_null()),
+        _named("evaluator_unknown", evaluator_unknown),
+        _named("parsed_missing", number.is_null()),
+        _named("scale_unknown", low.is_null() | high.is_null()),
+        _named("score_not_finite", number.is_finite().not_()),
+        _named("score_off_scale", number.is_between(low, high).not_()),
+    )
+    named = evaluations.with_columns(error=error)
+    return to_schema(named.with_columns(score=pl.when(pl.col("error").is_null()).then(number)), PARSED_SCORES_SCHEMA)
 
 
-_COPIED = tuple(field.name for field in fields(EvaluationRecord) if field.name not in {"parsed_text", "error"})
-
-
-def build_parsed_scores(records: Iterable[EvaluationRecord]) -> pl.DataFrame:
-    """The table of scores in the order of the records; see `PARSED_SCORES_SCHEMA`.
-
-    No record is left out: one without a usable score becomes a row whose `error` says why.
-    """
-    columns: dict[str, list[object]] = {name: [] for name in PARSED_SCORES_SCHEMA}
-    for record in records:
-        score, error = compute_score(record)
-        columns["score"].append(score)
-        columns["error"].append(error)
-        for name in _COPIED:
-            columns[name].append(getattr(record, name))
-    return pl.DataFrame(columns, schema=PARSED_SCORES_SCHEMA)
-
-
-def compute_score(record: EvaluationRecord) -> tuple[float | None, str | None]:
-    """The record's score and no reason, or no score and the reason code why not.
-
-    Codes besides those the record brings along: `parent_unknown`, `evaluator_unknown`, `parsed_missing`,
-    `parsed_empty`, `score_not_a_number`, `score_not_finite`, `scale_unknown`, `score_off_scale`.
-    """
-    if record.error:
-        return None, record.error
-    if not record.parent_gen_id:
-        return None, "parent_unknown"
-    if not record.evaluation_template or not record.evaluation_llm_model:
-        return None, "evaluator_unknown"
-    if record.parsed_text is None:
-        return None, "parsed_missing"
-    return _read_score(record.parsed_text, record.scale_min, record.scale_max)
+def _named(error: str, holds: pl.Expr) -> pl.Expr:
+    return pl.when(holds).then(pl.lit(error))
 
 
 def select_valid_scores(scores: pl.DataFrame) -> pl.DataFrame:
     """The rows with a score, each evaluation once even when several cohorts list it; columns as they came."""
     usable = pl.col("error").is_null() & pl.col("score").is_finite()
     return scores.filter(usable).unique("gen_id", keep="first", maintain_order=True)
-
-
-def _read_score(text: str, scale_min: float | None, scale_max: float | None) -> tuple[float | None, str | None]:
-    lines = text.strip().splitlines()
-    if not lines:
-        return None, "parsed_empty"
-    last = lines[-1].strip()
-    score = float(last) if _NUMBER.fullmatch(last) or _NOT_FINITE.fullmatch(last) else None
-    if score is None:
-        return None, "score_not_a_number"
-    if not math.isfinite(score):
-        return None, "score_not_finite"
-    if scale_min is None or scale_max is None:
-        return None, "scale_unknown"
-    return (score, None) if scale_min <= score <= scale_max else (None, "score_off_scale")

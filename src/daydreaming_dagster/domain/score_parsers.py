@@ -20,7 +20,14 @@ from daydreaming_dagster.domain.score_statements import (
     read_bare_fraction,
 )
 from daydreaming_dagster.domain.score_tails import takes_back
-from daydreaming_dagster.domain.scores import Scale, ScoreRefusal, ScoreRefused, format_score, require_on_scale
+from daydreaming_dagster.domain.scores import (
+    Scale,
+    ScoreRefusal,
+    ScoreRefused,
+    format_score,
+    read_parsed_number,
+    require_on_scale,
+)
 from daydreaming_dagster.domain.thinking import strip_thinking
 
 __all__ = [
@@ -30,7 +37,7 @@ __all__ = [
     "ScoreRefused",
     "format_score",
     "parse_score",
-    "read_parsed_score",
+    "read_parsed_number",
 ]
 
 _LAST_LINES = 3
@@ -70,34 +77,6 @@ def parse_score(parser_name: str, text: str, scale: Scale) -> float:
             "daydreaming parse --parser labelled_score FILE",
             reason="parse_failed",
             culprits={"parser": parser_name, "code": str(refused.code), "why": refused.why},
-        ) from None
-
-
-_PLAIN_NUMBER = re.compile(r"[+-]?(?:\d{1,400}(?:\.\d{0,400})?|\.\d{1,400})(?:[eE][+-]?\d{1,4})?", re.ASCII)
-_NOT_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
-
-
-def read_parsed_score(text: str, scale: Scale) -> float:
-    """The score in a `parsed.txt`: the number on its last non-blank line, finite and on the scale.
-
-    Raises:
-        ResponseError: the line is not such a number; `culprits["code"]` is a `ScoreRefusal`.
-    """
-    try:
-        last = text.rstrip()[-1000:].rpartition("\n")[2].strip()
-        if not last:
-            raise ScoreRefused(ScoreRefusal.EMPTY, "the parsed text is blank")
-        if not _PLAIN_NUMBER.fullmatch(last):
-            code = ScoreRefusal.NOT_FINITE if _NOT_FINITE.fullmatch(last) else ScoreRefusal.NO_NUMBER
-            raise ScoreRefused(code, f"the last line, '{last[:80]}', is not a number")
-        return require_on_scale(float(last), scale)
-    except ScoreRefused as refused:
-        raise ResponseError(
-            f"The parsed text holds no score ({refused.code}): {refused.why}.",
-            fix="Parse the stored response again: daydreaming materialize --select evaluation_parsed "
-            "--partition GEN_ID",
-            reason="parse_failed",
-            culprits={"parser": "parsed.txt", "code": str(refused.code), "why": refused.why},
         ) from None
 
 

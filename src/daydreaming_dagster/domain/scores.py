@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -85,6 +86,28 @@ def require_on_scale(value: float, scale: Scale) -> float:
         raise ScoreRefused(ScoreRefusal.NOT_FINITE, f"{value} is not a finite number")
     if value not in scale:
         raise ScoreRefused(ScoreRefusal.OFF_SCALE, f"{value:g} is not on the scale {scale}")
+    return value + 0.0
+
+
+_PLAIN_NUMBER = re.compile(r"[+-]?(?:\d{1,400}(?:\.\d{0,400})?|\.\d{1,400})(?:[eE][+-]?\d{1,4})?", re.ASCII)
+_NOT_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
+
+
+def read_parsed_number(text: str) -> float:
+    """What a `parsed.txt` of an evaluation says: the number on its last non-blank line, on whatever scale.
+
+    Raises:
+        ScoreRefused: the line is not a finite number (`empty`, `no_number`, `not_finite`).
+    """
+    last = text.rstrip()[-1000:].rpartition("\n")[2].strip()
+    if not last:
+        raise ScoreRefused(ScoreRefusal.EMPTY, "the parsed text is blank")
+    if not _PLAIN_NUMBER.fullmatch(last):
+        code = ScoreRefusal.NOT_FINITE if _NOT_FINITE.fullmatch(last) else ScoreRefusal.NO_NUMBER
+        raise ScoreRefused(code, f"the last line, '{last[:80]}', is not a number")
+    value = float(last)
+    if not math.isfinite(value):
+        raise ScoreRefused(ScoreRefusal.NOT_FINITE, f"{last[:80]} is not a finite number")
     return value + 0.0
 
 

@@ -1,106 +1,187 @@
-"""From the store to the table of scores: what is known of each evaluation, whether it succeeded or not."""
+"""From the store to the table of scores: what is known of each evaluation, whether it succeeded or not.
+
+Everything comes from the index beside the files. Only what the index cannot vouch for is read from its files: an
+evaluation whose parsed text was edited in place since, or one of whose files is damaged.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable
+from contextlib import closing
+from operator import attrgetter
 
-from daydreaming_dagster.analysis.parsed_scores import EvaluationRecord
+import polars as pl
+
+from daydreaming_dagster.analysis.parsed_scores import EVALUATIONS_SCHEMA
+from daydreaming_dagster.analysis.schema import Schema, to_schema
 from daydreaming_dagster.domain.catalogue import Catalogue
 from daydreaming_dagster.domain.errors import StoreError
 from daydreaming_dagster.domain.membership import Member
 from daydreaming_dagster.domain.stages import Stage
-from daydreaming_dagster.store.generations import GenerationMetadata, GenerationStore
-from daydreaming_dagster.store.paths import PARSED
-from daydreaming_dagster.store.states import Status, read_state
+from daydreaming_dagster.engine.workspace import Workspace
+from daydreaming_dagster.store.generations import GenerationStore
+from daydreaming_dagster.store.index import Index, find_mtime_ns, read_summary
+from daydreaming_dagster.store.paths import PARSED, DataPaths
+from daydreaming_dagster.store.states import Status
+
+_KNOWN: Schema = {
+    "gen_id": pl.String(),
+    "parent_gen_id": pl.String(),
+    "template_id": pl.String(),
+    "llm_model_id": pl.String(),
+    "combo_id": pl.String(),
+    "origin_cohort_id": pl.String(),
+    "replicate": pl.Int64(),
+    "experiment_id": pl.String(),
+    "status": pl.String(),
+    "reason": pl.String(),
+    "code": pl.String(),
+    "score": pl.Float64(),
+    "parsed_mtime_ns": pl.Int64(),
+    "input_mode": pl.String(),
+    "copied_from": pl.String(),
+}
+"""What is used of the index; see `Summary`."""
+
+_ASKED: Schema = {
+    "gen_id": pl.String(),
+    "parent_gen_id": pl.String(),
+    "template_id": pl.String(),
+    "llm_model_id": pl.String(),
+    "combo_id": pl.String(),
+    "cohort_id": pl.String(),
+    "replicate": pl.Int64(),
+}
+"""What a cohort says of an evaluation, which may not have been made yet."""
+
+_UNREADABLE = "store"
+"""Reason of a generation that is not done because one of its files is damaged."""
 
 
-class EvaluationReader:
-    """Reads evaluations with their lineage; essays and drafts that several share are read once."""
+def read_cohort_evaluations(workspace: Workspace, members: Iterable[Member]) -> pl.DataFrame:
+    """A cohort's evaluations, made or not, in its order: a frame of `EVALUATIONS_SCHEMA`."""
+    rows = [
+        (m.gen_id, m.parent_gen_id, m.template_id, m.llm_model_id, m.combo_id, m.cohort_id, m.replicate)
+        for m in members
+        if m.stage is Stage.EVALUATION
+    ]
+    asked = pl.DataFrame(rows, schema=_ASKED, orient="row")
+    known = _read_known(workspace)
+    known[Stage.EVALUATION] = asked.join(
+        known[Stage.EVALUATION], on="gen_id", how="left", suffix="_stored", maintain_order="left"
+    ).with_columns(
+        *(
+            _first_known(f"{name}_stored", name)
+            for name in ("parent_gen_id", "template_id", "llm_model_id", "combo_id")
+        ),
+        _first_known("origin_cohort_id", "cohort_id").alias("origin_cohort_id"),
+        pl.col("status").fill_null(str(Status.MISSING)),
+    )
+    return _build(workspace, known)
 
-    def __init__(self, store: GenerationStore, catalogue: Catalogue) -> None:
-        self._store = store
-        self._templates = catalogue.templates[Stage.EVALUATION]
-        self._known: dict[tuple[Stage, str], GenerationMetadata | None] = {}
-        self._raw: dict[str, dict[str, Any]] = {}
 
-    def read_members(self, members: Iterable[Member]) -> Iterator[EvaluationRecord]:
-        """Records of a cohort's evaluations, made or not, in the order of the cohort."""
-        for member in members:
-            if member.stage is Stage.EVALUATION:
-                yield self._read(GenerationMetadata.of_member(member), cohort_id=member.cohort_id)
+def read_all_evaluations(workspace: Workspace) -> pl.DataFrame:
+    """Every evaluation in the store, of whatever cohort, by id: a frame of `EVALUATIONS_SCHEMA`."""
+    known = _read_known(workspace)
+    known[Stage.EVALUATION] = known[Stage.EVALUATION].with_columns(cohort_id=pl.col("origin_cohort_id")).sort("gen_id")
+    return _build(workspace, known)
 
-    def read_all(self) -> Iterator[EvaluationRecord]:
-        """Records of every evaluation in the store, of whatever cohort, in the order of their ids."""
-        for gen_id in sorted(self._store.iter_gen_ids(Stage.EVALUATION)):
-            asked = GenerationMetadata(Stage.EVALUATION, gen_id, "", "", "", "", "", "", 1)
-            yield self._read(asked, cohort_id=None)
 
-    def _read(self, asked: GenerationMetadata, cohort_id: str | None) -> EvaluationRecord:
-        gen_id = asked.gen_id
-        parsed_text, error = None, None
-        metadata: GenerationMetadata | None = None
-        try:
-            metadata = self._store.find_metadata(Stage.EVALUATION, gen_id)
-            parsed_text = self._store.find_parsed(Stage.EVALUATION, gen_id)
-            if parsed_text is None:
-                error = self._find_reason(gen_id)
-        except StoreError:
-            error = "metadata_corrupt" if metadata is None else "parsed_corrupt"
-        asked = metadata or asked
-        template = self._templates.get(asked.template_id)
-        folder = self._store.folder(Stage.EVALUATION, gen_id)
-        essay = self._find(Stage.ESSAY, asked.parent_gen_id)
-        draft = self._find(Stage.DRAFT, essay.parent_gen_id if essay else "")
-        essay_raw = self._find_raw(asked.parent_gen_id)
-        return EvaluationRecord(
-            gen_id=gen_id,
-            parent_gen_id=asked.parent_gen_id or None,
-            evaluation_template=asked.template_id or None,
-            evaluation_llm_model=asked.llm_model_id or None,
-            parsed_text=parsed_text,
-            error=error,
-            evaluation_response_path=str(folder / PARSED),
-            combo_id=(essay and essay.combo_id) or (draft and draft.combo_id) or asked.combo_id or None,
-            draft_template=(draft and draft.template_id) or None,
-            generation_template=(essay and essay.template_id) or None,
-            generation_model=(essay and essay.llm_model_id) or (draft and draft.llm_model_id) or None,
-            generation_response_path=str(self._store.folder(Stage.ESSAY, essay.gen_id) / PARSED) if essay else None,
-            origin_cohort_id=asked.origin_cohort_id or None,
-            input_mode=essay_raw.get("input_mode"),
-            copied_from=essay_raw.get("copied_from"),
-            cohort_id=cohort_id or asked.origin_cohort_id or None,
-            draft_gen_id=(essay and essay.parent_gen_id) or None,
-            replicate=asked.replicate,
-            scale_min=template.scale_min if template else None,
-            scale_max=template.scale_max if template else None,
-            experiment_id=asked.experiment_id,
+def _first_known(*names: str) -> pl.Expr:
+    return pl.coalesce(pl.col(name).replace("", None) for name in names).alias(names[-1])
+
+
+def _read_known(workspace: Workspace) -> dict[Stage, pl.DataFrame]:
+    """What the index says of all generations, a frame of `_KNOWN` for each stage."""
+    store = workspace.store
+    with closing(Index(store, read_only=workspace.read_only)) as index:
+        rows = {stage: index.columns(stage, list(_KNOWN)) for stage in Stage}
+    rows[Stage.EVALUATION] = _read_edited_again(store, rows[Stage.EVALUATION])
+    return {stage: pl.DataFrame(found, schema=_KNOWN, orient="row") for stage, found in rows.items()}
+
+
+def _read_edited_again(store: GenerationStore, rows: list[tuple[object, ...]]) -> list[tuple[object, ...]]:
+    """The rows, those whose parsed text has another time than the index knows from the files."""
+    folder, at = store.paths.stage(Stage.EVALUATION), list(_KNOWN).index("parsed_mtime_ns")
+    values = attrgetter(*_KNOWN)
+    return [
+        row
+        if find_mtime_ns(f"{folder}/{row[0]}/{PARSED}") == row[at]
+        else values(read_summary(store, Stage.EVALUATION, str(row[0]), 0))
+        for row in rows
+    ]
+
+
+def _build(workspace: Workspace, known: dict[Stage, pl.DataFrame]) -> pl.DataFrame:
+    """Evaluations with what their essays and drafts say."""
+    blank = pl.col(pl.String).replace("", None)
+    essays = known[Stage.ESSAY].with_columns(blank).rename(lambda name: f"essay_{name}")
+    drafts = known[Stage.DRAFT].with_columns(blank).rename(lambda name: f"draft_{name}")
+    joined = (
+        known[Stage.EVALUATION]
+        .with_columns(blank)
+        .join(
+            essays, left_on="parent_gen_id", right_on="essay_gen_id", how="left", coalesce=False, maintain_order="left"
         )
+        .join(drafts, left_on="essay_parent_gen_id", right_on="draft_gen_id", how="left", maintain_order="left")
+        .join(_read_scales(workspace.catalogue), on="template_id", how="left", maintain_order="left")
+    )
+    complete = joined.with_columns(
+        _path(workspace.paths, Stage.EVALUATION, "gen_id").alias("evaluation_response_path"),
+        _path(workspace.paths, Stage.ESSAY, "essay_gen_id").alias("generation_response_path"),
+        pl.coalesce("essay_combo_id", "draft_combo_id", "combo_id").alias("combo_id"),
+        pl.coalesce("essay_llm_model_id", "draft_llm_model_id").alias("generation_model"),
+        pl.col("template_id").alias("evaluation_template"),
+        pl.col("llm_model_id").alias("evaluation_llm_model"),
+        pl.col("draft_template_id").alias("draft_template"),
+        pl.col("essay_template_id").alias("generation_template"),
+        pl.col("essay_parent_gen_id").alias("draft_gen_id"),
+        pl.col("essay_input_mode").alias("input_mode"),
+        pl.col("essay_copied_from").alias("copied_from"),
+        pl.col("score").alias("number"),
+        _find_errors(workspace.store, joined).alias("error"),
+    )
+    return to_schema(complete, EVALUATIONS_SCHEMA)
 
-    def _find_reason(self, gen_id: str) -> str:
-        state = read_state(self._store, Stage.EVALUATION, gen_id)
-        if state.failure is not None:
-            return state.failure.reason
-        return "not_parsed" if state.status is Status.UNPARSED else "not_made"
 
-    def _find(self, stage: Stage, gen_id: str) -> GenerationMetadata | None:
-        if not gen_id:
-            return None
-        key = (stage, gen_id)
-        if key not in self._known:
-            try:
-                self._known[key] = self._store.find_metadata(stage, gen_id)
-            except StoreError:
-                self._known[key] = None
-        return self._known[key]
+def _read_scales(catalogue: Catalogue) -> pl.DataFrame:
+    rubrics = catalogue.templates[Stage.EVALUATION].values()
+    rows = [(rubric.template_id, rubric.scale_min, rubric.scale_max) for rubric in rubrics]
+    schema = {"template_id": pl.String(), "scale_min": pl.Float64(), "scale_max": pl.Float64()}
+    return pl.DataFrame(rows, schema=schema, orient="row")
 
-    def _find_raw(self, essay_gen_id: str) -> dict[str, Any]:
-        if not essay_gen_id:
-            return {}
-        if essay_gen_id not in self._raw:
-            try:
-                found = self._store.find_raw_metadata(Stage.ESSAY, essay_gen_id) or {}
-            except StoreError:
-                found = {}
-            self._raw[essay_gen_id] = {name: found.get(name) for name in ("input_mode", "copied_from")}
-        return self._raw[essay_gen_id]
+
+def _path(paths: DataPaths, stage: Stage, gen_id: str) -> pl.Expr:
+    return pl.format("{}/{}/{}", pl.lit(str(paths.stage(stage))), gen_id, pl.lit(PARSED))
+
+
+def _find_errors(store: GenerationStore, evaluations: pl.DataFrame) -> pl.Series:
+    """Why there is no score; null where nothing but the scale can speak against it."""
+    status, reason = pl.col("status"), pl.col("reason")
+    error = (
+        pl.when(status == Status.DONE)
+        .then("code")
+        .when(status == Status.FAILED)
+        .then(reason)
+        .when(status == Status.UNPARSED)
+        .then(pl.lit("not_parsed"))
+        .otherwise(pl.lit("not_made"))
+    )
+    errors = evaluations.select("gen_id", error=error)
+    damaged = errors.filter(pl.col("error") == _UNREADABLE)["gen_id"]
+    files = {gen_id: _find_damage(store, gen_id) for gen_id in damaged}
+    named = pl.col("gen_id").replace_strict(files, default=pl.col("error"), return_dtype=pl.String())
+    return errors.select(named if files else "error").to_series()
+
+
+def _find_damage(store: GenerationStore, gen_id: str) -> str:
+    """Which file of an evaluation is damaged."""
+    try:
+        store.find_metadata(Stage.EVALUATION, gen_id)
+    except StoreError:
+        return "metadata_corrupt"
+    try:
+        store.find_parsed(Stage.EVALUATION, gen_id)
+    except StoreError:
+        return "parsed_corrupt"
+    return "raw_metadata_corrupt"

@@ -40,7 +40,7 @@ from daydreaming_dagster.analysis.variance_components import build_d_study, buil
 from daydreaming_dagster.domain.catalogue import Catalogue
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.workspace import Workspace
-from daydreaming_dagster.experiments.evaluation_records import EvaluationReader
+from daydreaming_dagster.experiments.evaluation_records import read_all_evaluations, read_cohort_evaluations
 from daydreaming_dagster.experiments.human_scores import read_human_scores
 from daydreaming_dagster.experiments.rating_frames import (
     count_words,
@@ -123,13 +123,13 @@ def summary_path(paths: DataPaths, name: str) -> Path:
 def write_parsed_scores(workspace: Workspace) -> WrittenTable:
     """One row per evaluation of the current cohort."""
     cohort = workspace.require_current_cohort()
-    reader = EvaluationReader(workspace.store, workspace.catalogue)
-    return _write(parsed_scores_path(workspace.paths), build_parsed_scores(reader.read_members(cohort.members)))
+    table = build_parsed_scores(read_cohort_evaluations(workspace, cohort.members))
+    return _write(parsed_scores_path(workspace.paths), table)
 
 
 def build_aggregated_scores(workspace: Workspace) -> pl.DataFrame:
     """One row per evaluation of the whole store, whatever its cohort."""
-    return build_parsed_scores(EvaluationReader(workspace.store, workspace.catalogue).read_all())
+    return build_parsed_scores(read_all_evaluations(workspace))
 
 
 def write_aggregated_scores(workspace: Workspace, path: Path | None = None) -> WrittenTable:

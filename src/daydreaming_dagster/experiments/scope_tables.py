@@ -14,7 +14,7 @@ from daydreaming_dagster.analysis.parsed_scores import build_parsed_scores
 from daydreaming_dagster.analysis.ratings import build_ratings_long
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.workspace import Workspace
-from daydreaming_dagster.experiments.evaluation_records import EvaluationReader
+from daydreaming_dagster.experiments.evaluation_records import read_cohort_evaluations
 from daydreaming_dagster.experiments.rating_frames import (
     count_words,
     read_calls,
@@ -70,7 +70,7 @@ def build_scope_tables(workspace: Workspace, scope: Scope) -> ScopeTables:
 
 
 def _read_scores(workspace: Workspace, scope: Scope) -> pl.DataFrame:
-    return build_parsed_scores(EvaluationReader(workspace.store, workspace.catalogue).read_members(scope.members))
+    return build_parsed_scores(read_cohort_evaluations(workspace, scope.members))
 
 
 def _read_texts(workspace: Workspace, scope: Scope) -> pl.DataFrame:

@@ -23,7 +23,7 @@ from daydreaming_dagster.store.generations import GenerationMetadata, Generation
 from daydreaming_dagster.store.index import Index, Summary
 from daydreaming_dagster.store.states import Status
 
-UNREADABLE_PARSED = ("parsed_corrupt", "parsed_empty", "score_not_a_number", "score_not_finite", "score_off_scale")
+UNREADABLE_PARSED = ("parsed_corrupt", "score_empty", "score_no_number", "score_not_finite", "score_off_scale")
 """Errors of the table of scores that lie in a parsed text; the others say why there is none."""
 
 
