@@ -1,7 +1,8 @@
 """Measures the engine against its bars and prints the table that stands in `docs/performance.md`.
 
 Every measurement is a process of its own against a server of its own, taken several times in turns with the floor (the
-HTTP client alone), because machines are never quiet: what counts is the ratio to the floor of the same minute.
+HTTP client alone), because machines are never quiet: what counts is the ratio to the floor of the same minute. What
+others did on the machine in that time is measured, too.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import resource
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -80,9 +83,9 @@ def measure_scenarios(requests: int, repeats: int, folder: Path) -> list[str]:
     lines = [
         f"{requests} generations each, {repeats} rounds; the median, and the range of the CPU.",
         "",
-        "| Scenario | System | CPU per generation, ms | of the floor | span / ideal | generations/s | peak MB | "
-        "retries |",
-        "|---|---|---|---|---|---|---|---|",
+        "| Scenario | System | CPU per generation, ms | of the floor | span / ideal | pool busy | generations/s | "
+        "peak MB | retries | others' work, cores |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for scenario in SCENARIOS:
         results: dict[str, list[dict[str, Any]]] = {system: [] for system in SYSTEMS}
@@ -105,11 +108,14 @@ def describe(scenario: Scenario, system: str, results: Sequence[dict[str, Any]],
     if system == "engine+dagster":
         records = statistics.median(result["records_s"] / result["span_s"] for result in results)
         ratio += f" (records {records:.2f} x span)"
-    retries = f"{median(results, 'retries'):.0f}" if "retries" in results[0] else "-"
+    busy, retries = "-", "-"
+    if system != "floor":
+        shares = (result["calls_s"] / result["span_s"] / scenario.in_flight for result in results)
+        busy, retries = f"{statistics.median(shares):.0%}", f"{median(results, 'retries'):.0f}"
     return (
         f"| {scenario.name} | {system} | {statistics.median(cpu):.2f} ({min(cpu):.2f}-{max(cpu):.2f}) | "
-        f"{statistics.median(cpu) / floor:.1f} x | {ratio} | {requests / span:,.0f} | "
-        f"{median(results, 'peak_mb'):.0f} | {retries} |"
+        f"{statistics.median(cpu) / floor:.1f} x | {ratio} | {busy} | {requests / span:,.0f} | "
+        f"{median(results, 'peak_mb'):.0f} | {retries} | {median(results, 'others_cores'):.1f} |"
     )
 
 
@@ -148,8 +154,28 @@ def measure_growth(sizes: Sequence[int], folder: Path) -> list[str]:
 
 def measure(system: str, scenario: Scenario, requests: int, folder: Path) -> dict[str, Any]:
     """One measurement against a server of its own."""
+    others = OthersWork()
     with serve(scenario) as base_url:
-        return run_child(system, base_url, requests, scenario.in_flight, scratch(folder))
+        result = run_child(system, base_url, requests, scenario.in_flight, scratch(folder))
+    return {**result, "others_cores": others.read_cores()}
+
+
+class OthersWork:
+    """How many cores were busy with what is not the measurement's, since this was made."""
+
+    def __init__(self) -> None:
+        self._started, self._busy_s = time.perf_counter(), self._read_busy_s()
+
+    def read_cores(self) -> float:
+        """Call it when the measurement's processes have ended."""
+        return max(0.0, (self._read_busy_s() - self._busy_s) / (time.perf_counter() - self._started))
+
+    @staticmethod
+    def _read_busy_s() -> float:
+        fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+        idle, waiting = fields[3:5]
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return (sum(fields) - idle - waiting) / os.sysconf("SC_CLK_TCK") - usage.ru_utime - usage.ru_stime
 
 
 def run_child(kind: str, base_url: str, requests: int, in_flight: int, place: Path) -> dict[str, Any]:

@@ -7,14 +7,18 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from benchmarks.workload import GENERATIONS_PER_TREE, open_workspace, write_inputs
+
+if TYPE_CHECKING:
+    from daydreaming_dagster.store.generations import Outcome
 
 _PROMPT_WORDS = 450
 
@@ -23,7 +27,7 @@ class Meter:
     """CPU and wall time since it was made, whole process tree."""
 
     def __init__(self) -> None:
-        self._cpu_s, self._started = _read_cpu_s(), time.perf_counter()
+        self._cpu_s, self._kernel_s, self._started = _read_cpu_s(), _read_kernel_s(), time.perf_counter()
 
     def read(self, requests: int, **more: Any) -> dict[str, Any]:
         """What it measured so far."""
@@ -31,9 +35,34 @@ class Meter:
             "requests": requests,
             "span_s": time.perf_counter() - self._started,
             "cpu_ms": 1000 * (_read_cpu_s() - self._cpu_s) / requests,
+            "kernel_ms": 1000 * (_read_kernel_s() - self._kernel_s) / requests,
             "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
             **more,
         }
+
+
+class Span:
+    """From the first request to the last file, as what was stored tells it.
+
+    Attributes:
+        calls_s: how long all calls took together, seconds.
+    """
+
+    def __init__(self) -> None:
+        self.calls_s = 0.0
+        self._first = "9999"
+        self._last_s = 0.0
+
+    def note(self, outcomes: Sequence[Outcome]) -> None:
+        """Takes in what has just reached the disk."""
+        self._last_s = time.time()
+        self._first = min(self._first, *(outcome.raw_metadata["started_at"] for outcome in outcomes))
+        self.calls_s += sum(outcome.raw_metadata["duration_s"] for outcome in outcomes)
+
+    def read(self, ended_s: float) -> dict[str, float]:
+        """Seconds from the first request to the last file, and to when Dagster knew of everything."""
+        first_s = datetime.fromisoformat(self._first).timestamp()
+        return {"span_s": self._last_s - first_s, "records_s": ended_s - first_s, "calls_s": self.calls_s}
 
 
 def measure_floor(base_url: str, requests: int, in_flight: int) -> dict[str, Any]:
@@ -75,14 +104,19 @@ def measure_engine(
 
     recording, record = _open_recorder(folder) if with_dagster else (nullcontext(), None)
     with recording:
-        meter = Meter()
-        with record() if record is not None else nullcontext() as outcomes:
-            options = RunOptions(on_stored=None if outcomes is None else outcomes.record)
+        meter, span = Meter(), Span()
+        with record() if record is not None else nullcontext() as recorder:
+
+            def note(outcomes: Sequence[Outcome]) -> None:
+                span.note(outcomes)
+                if recorder is not None:
+                    recorder.record(outcomes)
+
+            options = RunOptions(on_stored=note)
             report = run_cohort(workspace, cohort, plan, RunInfo("bench", cohort.cohort_id), options=options)
-            run_s = report.duration_s
-        result = meter.read(plan.size, records_s=meter.read(1)["span_s"])
+        result = meter.read(plan.size, **span.read(time.time()))
     progress = report.progress
-    return {**result, "span_s": run_s, "made": progress.made.total(), "retries": progress.retries}
+    return {**result, "run_s": report.duration_s, "made": progress.made.total(), "retries": progress.retries}
 
 
 def _open_recorder(folder: Path) -> tuple[AbstractContextManager[Any], Callable[[], Any]]:
@@ -149,8 +183,15 @@ def _invent_outcome(member: Any) -> Any:
 
 
 def _read_cpu_s() -> float:
-    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+    return _read_kernel_s() + sum(usage.ru_utime for usage in _read_usages())
+
+
+def _read_kernel_s() -> float:
+    return sum(usage.ru_stime for usage in _read_usages())
+
+
+def _read_usages() -> list[resource.struct_rusage]:
+    return [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
 
 
 def main() -> None:

@@ -35,14 +35,14 @@ def test_a_refused_write_leaves_the_older_file_and_nothing_else(
 
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / "stage" / "d_1"
-    assert files.write_new_folder(folder, [("a", b"1"), ("b", b"2")])
-    assert not files.write_new_folder(folder, [("a", b"other")])
-    assert (folder / "a").read_bytes() == b"1"
+    stage = tmp_path / "stage"
+    assert files.write_new_folder(str(stage), "d_1", [("a", b"1"), ("b", b"2")])
+    assert not files.write_new_folder(str(stage), "d_1", [("a", b"other")])
+    assert (stage / "d_1" / "a").read_bytes() == b"1"
     monkeypatch.setattr(files, "write_all", lambda *_: refuse(errno.EIO))
     with pytest.raises(StoreError):
-        files.write_new_folder(tmp_path / "stage" / "d_2", [("a", b"1")])
-    assert [entry.name for entry in (tmp_path / "stage").iterdir()] == ["d_1"]
+        files.write_new_folder(str(stage), "d_2", [("a", b"1")])
+    assert [entry.name for entry in stage.iterdir()] == ["d_1"]
 
 
 def test_leftovers_of_processes_that_are_gone_are_removed_and_those_of_living_ones_kept(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ from daydreaming_dagster.engine.plan import Action, Plan, Task
 from daydreaming_dagster.engine.progress import Progress
 from daydreaming_dagster.engine.records import Attempt
 from daydreaming_dagster.engine.retries import LONGEST_WAIT_S, Reach, RetryPolicy, find_reach
-from daydreaming_dagster.llm.protocol import ChatClient
+from daydreaming_dagster.llm.protocol import ChatClient, ChatRequest, ChatResponse
 from daydreaming_dagster.store.generations import Outcome
 from daydreaming_dagster.store.journal import Entry
 
@@ -386,17 +386,13 @@ class Scheduler:
 
     # One task -----------------------------------------------------------------------------------------------------
     async def _perform(self, task: Task, lane: Lane, attempt: Attempt, call: Call) -> None:
-        sent_at = self._loop.time()
         task.attempts += 1
         try:
-            entry = await self._call(task, lane, attempt, call, sent_at)
+            entry = await self._call(task, lane, attempt, call)
         except BaseException:
             self._book.close_unseen(call)
             raise
-        finally:
-            lane.release()
         if entry is not None:
-            self._wake()  # the room is free already while the answer is on its way to the disk
             await self._store(task, entry, self.progress.made)
 
     async def _store_local(self, task: Task, attempt: Attempt) -> None:
@@ -420,15 +416,16 @@ class Scheduler:
         if entry.outcome is not None:
             self._end_stored(task, entry.outcome, how)
 
-    async def _call(self, task: Task, lane: Lane, attempt: Attempt, call: Call, sent_at: float) -> Entry | None:
+    async def _call(self, task: Task, lane: Lane, attempt: Attempt, call: Call) -> Entry | None:
         """The answer, or the failure that is stored in its place; None when there is nothing to store."""
         if attempt.request is None or attempt.endpoint is None:
             raise RuntimeError("nobody is to be called")
         endpoint = attempt.endpoint.endpoint
         if task.answers_before is None:
             task.answers_before = self._answers[endpoint]
+        sent_at = self._loop.time()
         try:
-            response = await self._clients.client(endpoint).complete(attempt.request)
+            response = await self._ask(endpoint, attempt.request, lane)
         except ModelCallError as error:
             return self._on_failed_call(task, lane, attempt, call, error, sent_at)
         except ConfigurationError as error:
@@ -438,9 +435,18 @@ class Scheduler:
             return None
         self._answers[endpoint] += 1
         lane.pacer.note_answered()
+        await asyncio.sleep(0)  # what can be sent now goes before what there is to be read
         outcome = self._maker.judge(attempt, response)
         self.progress.count_call(outcome)
         return Entry(self._book.close_answered(call, outcome), outcome)
+
+    async def _ask(self, endpoint: str, request: ChatRequest, lane: Lane) -> ChatResponse:
+        """One call, whose room is free again as soon as it has ended."""
+        try:
+            return await self._clients.client(endpoint).complete(request)
+        finally:
+            lane.release()
+            self._wake()
 
     def _on_failed_call(
         self, task: Task, lane: Lane, attempt: Attempt, call: Call, error: ModelCallError, sent_at: float

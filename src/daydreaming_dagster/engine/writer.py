@@ -1,8 +1,8 @@
 """The disk beside the event loop: a thread that makes outcomes durable in batches and writes their files.
 
 While one batch waits for the disk the next one gathers, so that a slow disk makes batches larger and not the run
-slower. What only later runs need (ledger, index) is written when there is time, and again from the journal when the
-process is killed before.
+slower. Calls go on meanwhile; only what follows from an answer waits until it is safe. What only later runs need
+(ledger, index) is written when there is time, and again from the journal when the process is killed before.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from daydreaming_dagster.store.ledger import CallRow, Ledger
 LEAST_FREE_BYTES = 64 * 1024 * 1024
 """Below this much free space no further call is sent, so that the answers still under way can be stored."""
 
+_GATHERING_S = 0.02
+"""How long the first answer of a batch waits for others: waiting for the disk costs as much for one as for many."""
 _BOOKING_INTERVAL_S = 0.5
 _BOOKING_ROWS = 1000
 
@@ -141,6 +143,8 @@ class DurableWriter:
             batch = [self._queue.get(timeout=_BOOKING_INTERVAL_S)]
         except queue.Empty:
             return []
+        if batch != [None]:
+            time.sleep(_GATHERING_S)
         while not self._queue.empty():
             batch.append(self._queue.get())
         return batch

@@ -51,22 +51,29 @@ def write_bytes(path: Path, content: bytes, *, durable: bool = False) -> None:
             sync_folder(path.parent)
 
 
-def write_new_folder(folder: Path, contents: Iterable[tuple[str, bytes]]) -> bool:
+def write_new_folder(parent: str, name: str, contents: Iterable[tuple[str, bytes]]) -> bool:
     """Writes a folder with all its files, or nothing of it; False when there is one of that name already.
+
+    Args:
+        parent: where; made when it is missing. A text, because this is a hot path and Path takes its time.
+        name: of the folder.
+        contents: names and contents of its files.
 
     Raises:
         StoreError: the disk is full, the parent cannot be written, or the like.
     """
-    temporary = f"{folder.parent}/.{folder.name}.{os.getpid()}.{next(_counter)}{_TEMPORARY_SUFFIX}"
+    folder, temporary = f"{parent}/{name}", f"{parent}/.{name}.{os.getpid()}.{next(_counter)}{_TEMPORARY_SUFFIX}"
+    if os.path.exists(folder):  # noqa: PTH110
+        return False
     with explain_os_errors(folder):
         try:
-            os.mkdir(temporary)  # noqa: PTH102 - a hot path, as above
+            os.mkdir(temporary)  # noqa: PTH102
         except FileNotFoundError:
-            folder.parent.mkdir(parents=True, exist_ok=True)
+            Path(parent).mkdir(parents=True, exist_ok=True)
             os.mkdir(temporary)  # noqa: PTH102
         try:
-            for name, content in contents:
-                handle = os.open(f"{temporary}/{name}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+            for file_name, content in contents:
+                handle = os.open(f"{temporary}/{file_name}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
                 try:
                     write_all(handle, content)
                 finally:
@@ -169,9 +176,10 @@ def find_json(path: Path) -> dict[str, Any] | None:
 
 def write_all(handle: int, content: bytes) -> None:
     """Writes all bytes to a file descriptor; one `write` may take only part of them."""
-    view = memoryview(content)
-    while view:
-        view = view[os.write(handle, view) :]
+    written = os.write(handle, content)
+    while written < len(content):
+        content = content[written:]
+        written = os.write(handle, content)
 
 
 def sync_folder(folder: Path) -> None:
@@ -184,7 +192,7 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def explain_os_errors(path: Path) -> Iterator[None]:
+def explain_os_errors(path: Path | str) -> Iterator[None]:
     """Turns an `OSError` into a `StoreError` that says what to do."""
     try:
         yield

@@ -145,6 +145,7 @@ class GenerationStore:
 
     def __init__(self, paths: DataPaths) -> None:
         self.paths = paths
+        self._stage_folders = {stage: str(paths.stage(stage)) for stage in Stage}
 
     # Reading ------------------------------------------------------------------------------------------------------
     def folder(self, stage: Stage, gen_id: str) -> Path:
@@ -153,10 +154,7 @@ class GenerationStore:
         Raises:
             StoreError: the id could not be a folder name, so it cannot be a gen_id either.
         """
-        if not _SAFE_GEN_ID.fullmatch(gen_id):
-            raise StoreError(
-                f"'{gen_id}' is no gen_id.", fix="List the ids of the current cohort with `daydreaming status --ids`."
-            )
+        _require_safe(gen_id)
         return self.paths.generation(stage, gen_id)
 
     def iter_gen_ids(self, stage: Stage) -> Iterator[str]:
@@ -273,9 +271,7 @@ class GenerationStore:
 
     def _write_new(self, outcome: Outcome) -> bool:
         """Writes a generation of which nothing is there yet as one whole folder, at half the price; False if it is."""
-        folder = self.folder(outcome.metadata.stage, outcome.metadata.gen_id)
-        if folder.exists():
-            return False
+        _require_safe(outcome.metadata.gen_id)
         contents = [
             (METADATA, files.dump_json(_metadata_json(outcome.metadata))),
             (RAW_METADATA, files.dump_json(outcome.raw_metadata)),
@@ -285,7 +281,7 @@ class GenerationStore:
                 contents.append((name, files.encode(text)))
         if outcome.parsed_metadata is not None:
             contents.append((PARSED_METADATA, files.dump_json(outcome.parsed_metadata)))
-        return files.write_new_folder(folder, contents)
+        return files.write_new_folder(self._stage_folders[outcome.metadata.stage], outcome.metadata.gen_id, contents)
 
     def write_response(
         self, stage: Stage, gen_id: str, text: str | None, raw_metadata: Mapping[str, Any], *, durable: bool = False
@@ -353,6 +349,13 @@ class GenerationStore:
             if (folder / RAW_METADATA).exists():
                 os.link(folder / RAW_METADATA, versions / f"{gen_id}_v{number}.json")
             os.link(raw, versions / f"{gen_id}_v{number}.txt")
+
+
+def _require_safe(gen_id: str) -> None:
+    if not _SAFE_GEN_ID.fullmatch(gen_id):
+        raise StoreError(
+            f"'{gen_id}' is no gen_id.", fix="List the ids of the current cohort with `daydreaming status --ids`."
+        )
 
 
 def _find_json_quickly(path: str) -> dict[str, Any] | None:
