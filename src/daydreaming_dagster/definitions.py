@@ -26,6 +26,7 @@ from daydreaming_dagster.automation import (
 )
 from daydreaming_dagster.checks import cohort_checks
 from daydreaming_dagster.resources.cohort_id_io import CohortIdIOManager
+from daydreaming_dagster.resources.explorer_links import link_assets
 from daydreaming_dagster.resources.workspace import ExperimentConfigResource, WorkspaceResource
 from daydreaming_dagster.settings import Settings
 
@@ -93,7 +94,7 @@ def build_resources(experiment_config: Any) -> dict[str, object]:
 
 
 defs = Definitions(
-    assets=ASSETS,
+    assets=link_assets(ASSETS),
     asset_checks=CHECKS,
     jobs=[cohort_run, cohort_assets, store_report],
     sensors=[raw_inputs_changed],

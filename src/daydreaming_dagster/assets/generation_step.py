@@ -16,6 +16,7 @@ from daydreaming_dagster.domain.errors import DayDreamingError
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.records import RunInfo
 from daydreaming_dagster.engine.steps import Step, StepResult
+from daydreaming_dagster.resources.explorer_links import link_generation
 from daydreaming_dagster.resources.failures import explain_failures, to_failure
 from daydreaming_dagster.resources.recorder import EventRecorder, FailedMaterialization, Record
 from daydreaming_dagster.resources.workspace import WorkspaceResource
@@ -109,6 +110,7 @@ def _metadata(result: StepResult, preview_characters: int) -> dict[str, Any]:
         "model_id": member.llm_model_id,
         "combo_id": member.combo_id,
         "replicate": member.replicate,
+        **link_generation(member.gen_id),
     }
     if member.parent_gen_id:
         metadata["parent_gen_id"] = member.parent_gen_id

@@ -20,9 +20,9 @@ def explore(
     token: Annotated[
         str | None, typer.Option(envvar="DD_EXPLORE_TOKEN", help="The token; else a new one is made for each start.")
     ] = None,
-    dagster_url: Annotated[str, typer.Option(help="Where Dagster's pages are, for links to them.")] = (
-        "http://127.0.0.1:3000"
-    ),
+    dagster_url: Annotated[
+        str, typer.Option(envvar="DD_DAGSTER_URL", help="Where Dagster's pages are, for links to them; empty for none.")
+    ] = "http://127.0.0.1:3000",
     browser: Annotated[bool, typer.Option("--open", help="Open the page in your browser.")] = False,
 ) -> None:
     """Open a local web page on your store: what ran, which essays are worth reading and why; rate them blind."""

@@ -13,6 +13,7 @@ from dagster import AssetMaterialization
 
 from daydreaming_dagster.domain.errors import StoreError
 from daydreaming_dagster.domain.stages import Stage
+from daydreaming_dagster.resources.explorer_links import link_generation
 from daydreaming_dagster.resources.recorder import EventRecorder, FailedMaterialization, Record
 from daydreaming_dagster.store.generations import GenerationMetadata, GenerationStore, Outcome
 from daydreaming_dagster.store.paths import RAW
@@ -157,14 +158,18 @@ def build_records(stored: Stored) -> Iterator[Record]:
     if stored.has_text:
         yield _materialization(stored, "raw", stored.facts)
     if stored.parsed_chars is not None:
-        yield _materialization(stored, "parsed", {"characters": stored.parsed_chars})
+        yield _materialization(stored, "parsed", {"characters": stored.parsed_chars, **link_generation(gen_id)})
     elif stored.failure:
         step = "parsed" if stored.has_text else "raw"
         yield FailedMaterialization(
             f"{stage}_{step}",
             gen_id,
             f"{stored.failure.get('message')}\nShow it: daydreaming show {gen_id}",
-            {"reason": str(stored.failure.get("reason")), "code": str(stored.failure.get("code") or "")},
+            {
+                "reason": str(stored.failure.get("reason")),
+                "code": str(stored.failure.get("code") or ""),
+                **link_generation(gen_id),
+            },
         )
 
 

@@ -2,7 +2,9 @@
 
 It is a cache of the files like `store/index.py`, kept apart from it because runs must not pay for it: it holds titles,
 cohorts and every word, and only the explorer fills it. It can be deleted at any time. `refresh` reads what changed
-since last time, told by each folder's modification time.
+since last time, told by each folder's modification time. The next files are read in a thread while those before are
+taken in, and scores are summed up every few seconds and not for each evaluation: a large store is mostly waiting for
+the disk otherwise.
 
 The full-text table stores no text, only where words stand. A row of it cannot be taken back without the old text, so
 a generation that changes gets a new `docid`; rows whose `docid` no generation has any more are never found.
@@ -17,11 +19,14 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
+
+import orjson
 
 from daydreaming_dagster.domain.errors import DayDreamingError, StoreError
 from daydreaming_dagster.domain.stages import Stage
@@ -29,7 +34,7 @@ from daydreaming_dagster.store.cohorts import iter_cohort_ids, read_cohort
 from daydreaming_dagster.store.combinations import read_combo_registry
 from daydreaming_dagster.store.generations import GenerationMetadata, GenerationStore, Outcome
 from daydreaming_dagster.store.index import SETTLED_NS, Summary, read_summary, summarize_outcome
-from daydreaming_dagster.store.paths import DataPaths
+from daydreaming_dagster.store.paths import METADATA, PARSED, PROMPT, RAW, RAW_METADATA, DataPaths
 
 Scales = Mapping[str, tuple[float, float]]
 """Ends of the scale by evaluation template."""
@@ -38,10 +43,14 @@ MOST_INDEXED_CHARACTERS = 200_000
 """Of each text; what stands behind is shown but not found."""
 
 _TITLE_CHARACTERS = 120
-_GENERATIONS_AT_ONCE = 400
+_GENERATIONS_AT_ONCE = 1000
+_PARENTS_KEPT = 2048
+"""Texts of drafts or essays kept while what was made from them is read: of some ten kilobytes each."""
 _COUNT_EVERY_S = 5.0
-"""How old the counts of cohorts may get while a large store is read for the first time."""
-_VERSION = 3
+"""How old scores and the counts of cohorts may get while a large store is read for the first time."""
+_READ_BYTES = 1 << 16
+_WORDS_HELD_BYTES = 16 << 20
+_VERSION = 4
 _COLUMNS = (
     "gen_id",
     "stage",
@@ -84,6 +93,7 @@ CREATE TABLE essay_score (
   template_id, essay_gen_id, n_judges, n_ratings, mean, low, high, PRIMARY KEY (template_id, essay_gen_id)
 ) WITHOUT ROWID;
 CREATE INDEX essay_score_by_essay ON essay_score (essay_gen_id);
+CREATE TABLE unscored (essay_gen_id PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE cohort (cohort_id PRIMARY KEY, stamp_ns, built_at, mode, problem) WITHOUT ROWID;
 CREATE TABLE member (
   cohort_id, gen_id, stage, parent_gen_id, combo_id, template_id, llm_model_id, replicate,
@@ -131,7 +141,7 @@ class SearchIndex:
         self._paths = store.paths
         self._scales = scales or {}
         self._count_at = time.monotonic() + _COUNT_EVERY_S
-        self._parent_text = lru_cache(maxsize=64)(self._find_parent_text)
+        self._parent_text = lru_cache(maxsize=_PARENTS_KEPT)(self._find_parent_text)
         with _explain(self._paths):
             self._paths.state.mkdir(parents=True, exist_ok=True)
             self._db = _open_writer(self._paths)
@@ -149,18 +159,20 @@ class SearchIndex:
         self._parent_text.cache_clear()
         found = Refreshed()
         with _explain(self._paths):
-            changed = self._refresh_combinations() | self._refresh_cohorts()
+            changed = self._refresh_combinations() | self._refresh_cohorts() | self._score_essays()
             if changed:
                 self._count_progress()
             for stage in Stage:
                 for piece in self._refresh_stage(stage):
                     found = replace(found, read=found.read + piece.read, gone=found.gone + piece.gone)
                     if time.monotonic() > self._count_at:
+                        self._score_essays()
                         self._count_progress()
                     if piece.changed and not keep_going(found):
                         return found
                 found = replace(found, scanned=found.scanned + self._count(stage))
             if found.changed:
+                self._score_essays()
                 self._count_progress()
         return found
 
@@ -185,31 +197,57 @@ class SearchIndex:
                 self._remove(stage, gone)
                 self._bump()
             yield Refreshed(gone=len(gone))
-        stale = (gen_id for gen_id, mtime_ns in folders.items() if known.get(gen_id) != mtime_ns)
-        while some := list(islice(stale, _GENERATIONS_AT_ONCE)):
-            documents = [self._read(stage, gen_id, folders[gen_id], started_ns) for gen_id in some]
+        stale = [gen_id for gen_id, mtime_ns in folders.items() if known.get(gen_id) != mtime_ns]
+        for some in self._read_ahead(stage, stale):
+            documents = [self._build(stage, found, folders[found.gen_id], started_ns) for found in some]
             with self._db:
-                self._remove(stage, some)
+                self._remove(stage, [found.gen_id for found in some if found.gen_id in known])
                 self._add(documents)
                 if stage is Stage.EVALUATION:
-                    self._score_essays({document.row["parent_gen_id"] for document in documents})
+                    self._mark_unscored(document.row["parent_gen_id"] for document in documents)
                 self._bump()
             yield Refreshed(read=len(some))
 
-    def _read(self, stage: Stage, gen_id: str, mtime_ns: int, started_ns: int) -> _Document:
+    def _read_ahead(self, stage: Stage, gen_ids: list[str]) -> Iterator[list[_Files]]:
+        """The files of the generations, in pieces, each read while the one before it is worked on."""
+
+        def read(some: list[str]) -> list[_Files]:
+            return [self._read(stage, gen_id) for gen_id in some]
+
+        names = iter(gen_ids)
+        pieces = iter(lambda: list(islice(names, _GENERATIONS_AT_ONCE)), [])
+        if len(gen_ids) <= _GENERATIONS_AT_ONCE:
+            yield from map(read, pieces)
+            return
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="search-index") as reader:
+            ahead = reader.submit(read, next(pieces))
+            for some in pieces:
+                ready, ahead = ahead, reader.submit(read, some)
+                yield ready.result()
+            yield ahead.result()
+
+    def _read(self, stage: Stage, gen_id: str) -> _Files:
+        folder = f"{self._paths.stage(stage)}/{gen_id}/"
+        try:
+            metadata, raw_metadata = (_load_object(_read_file(folder + name)) for name in (METADATA, RAW_METADATA))
+            raw, parsed, prompt = (_decode(_read_file(folder + name)) for name in (RAW, PARSED, PROMPT))
+        except (OSError, ValueError):
+            # Something is unusual: `read_summary` says what.
+            return _Files(gen_id, None, {}, None, None, "")
+        known = GenerationMetadata.of_json(metadata, stage, gen_id)
+        return _Files(gen_id, known, raw_metadata, raw, parsed, self._without_parent_text(known, prompt or ""))
+
+    def _build(self, stage: Stage, found: _Files, mtime_ns: int, started_ns: int) -> _Document:
         # A folder that was touched a moment ago may be touched again within the clock's tick: it is read once more.
         stamp = mtime_ns if mtime_ns < started_ns - SETTLED_NS else 0
-        try:
-            metadata = self._store.find_metadata(stage, gen_id) or replace(_EMPTY, stage=stage, gen_id=gen_id)
-            raw_metadata = self._store.find_raw_metadata(stage, gen_id) or {}
-            raw, parsed = self._store.find_raw(stage, gen_id), self._store.find_parsed(stage, gen_id)
-            prompt = self._store.find_prompt(stage, gen_id) or ""
-        except StoreError:
-            summary = read_summary(self._store, stage, gen_id, stamp)
-            return _build_document(summary, replace(_EMPTY, stage=stage, gen_id=gen_id), {}, None, "", "")
-        summary = summarize_outcome(Outcome(metadata, None, raw, raw_metadata, parsed), stamp)
-        prompt = self._without_parent_text(metadata, prompt)
-        return _build_document(self._on_scale(summary), metadata, raw_metadata, parsed, raw or parsed or "", prompt)
+        metadata = found.metadata
+        if metadata is None:
+            summary = read_summary(self._store, stage, found.gen_id, stamp)
+            return _build_document(summary, replace(_EMPTY, stage=stage, gen_id=found.gen_id), {}, None, "", "")
+        summary = summarize_outcome(Outcome(metadata, None, found.raw, found.raw_metadata, found.parsed), stamp)
+        response = found.raw or found.parsed or ""
+        summary = self._on_scale(summary)
+        return _build_document(summary, metadata, found.raw_metadata, found.parsed, response, found.prompt)
 
     def _on_scale(self, summary: Summary) -> Summary:
         low, high = self._scales.get(summary.template_id, (-math.inf, math.inf))
@@ -225,8 +263,8 @@ class SearchIndex:
 
     def _find_parent_text(self, stage: Stage, gen_id: str) -> str:
         try:
-            return (self._store.find_parsed(stage, gen_id) or "").strip()
-        except StoreError:
+            return (_decode(_read_file(f"{self._paths.stage(stage)}/{gen_id}/{PARSED}")) or "").strip()
+        except (OSError, ValueError):
             return ""
 
     def _add(self, documents: Iterable[_Document]) -> None:
@@ -245,26 +283,37 @@ class SearchIndex:
         if stage is Stage.EVALUATION:
             rows = (self._db.execute("SELECT parent_gen_id FROM generation WHERE gen_id = ?", key) for key in ids)
             essays = {row[0] for found in rows for row in found}
-            self._db.executemany("DELETE FROM generation WHERE gen_id = ?", ids)
-            self._score_essays(essays)
-        else:
-            self._db.executemany("DELETE FROM generation WHERE gen_id = ?", ids)
+            self._mark_unscored(essays)
+        self._db.executemany("DELETE FROM generation WHERE gen_id = ?", ids)
 
-    def _score_essays(self, essay_gen_ids: Iterable[str]) -> None:
-        """Scores of each rubric: replicates of a judge are averaged first, then judges."""
-        ids = [(gen_id,) for gen_id in essay_gen_ids if gen_id]
-        self._db.executemany("DELETE FROM essay_score WHERE essay_gen_id = ?", ids)
-        self._db.executemany(
-            """
-            INSERT INTO essay_score
-            SELECT template_id, parent_gen_id, count(*), sum(n), avg(mean), min(low), max(high) FROM (
-              SELECT template_id, parent_gen_id, count(*) n, avg(score) mean, min(score) low, max(score) high
-              FROM generation WHERE parent_gen_id = ? AND score IS NOT NULL
-              GROUP BY template_id, llm_model_id
-            ) GROUP BY template_id
-            """,
-            ids,
-        )
+    def _mark_unscored(self, essay_gen_ids: Iterable[str]) -> None:
+        """Notes essays whose evaluations changed, beside that change: whoever is ended before scoring finds them."""
+        ids = {(gen_id,) for gen_id in essay_gen_ids if gen_id}
+        self._db.executemany("INSERT OR IGNORE INTO unscored VALUES (?)", ids)
+
+    def _score_essays(self) -> bool:
+        """Sums up the scores of essays whose evaluations changed, by rubric; says whether there were any.
+
+        Replicates of a judge are averaged first, then judges.
+        """
+        if self._db.execute("SELECT 1 FROM unscored LIMIT 1").fetchone() is None:
+            return False
+        with self._db:
+            self._db.execute("DELETE FROM essay_score WHERE essay_gen_id IN (SELECT essay_gen_id FROM unscored)")
+            self._db.execute(
+                """
+                INSERT INTO essay_score
+                SELECT template_id, parent_gen_id, count(*), sum(n), avg(mean), min(low), max(high) FROM (
+                  SELECT g.template_id, g.parent_gen_id, count(*) n, avg(g.score) mean, min(g.score) low,
+                    max(g.score) high
+                  FROM unscored u CROSS JOIN generation g ON g.parent_gen_id = u.essay_gen_id
+                  WHERE g.score IS NOT NULL GROUP BY g.parent_gen_id, g.template_id, g.llm_model_id
+                ) GROUP BY parent_gen_id, template_id
+                """
+            )
+            self._db.execute("DELETE FROM unscored")
+            self._bump()
+        return True
 
     # Cohorts and combinations ---------------------------------------------------------------------------------------
     def _refresh_cohorts(self) -> bool:
@@ -362,6 +411,20 @@ class SearchIndex:
         )
 
 
+class _Files(NamedTuple):
+    """What the folder of a generation holds; no metadata when something in it cannot be read.
+
+    The prompt is without the text that it was made around.
+    """
+
+    gen_id: str
+    metadata: GenerationMetadata | None
+    raw_metadata: Mapping[str, Any]
+    raw: str | None
+    parsed: str | None
+    prompt: str
+
+
 @dataclass(frozen=True, slots=True)
 class _Document:
     """One generation as the index takes it in: its row, and the texts whose words are found."""
@@ -444,6 +507,32 @@ def _scan(paths: DataPaths, stage: Stage) -> Iterator[tuple[str, int]]:
         return
 
 
+def _read_file(path: str) -> bytes | None:
+    """All of a file, None where there is none. An open file object costs several times as much."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        content = os.read(handle, _READ_BYTES)
+        while len(content) % _READ_BYTES == 0 and (more := os.read(handle, _READ_BYTES)):
+            content += more
+        return content
+    finally:
+        os.close(handle)
+
+
+def _load_object(content: bytes | None) -> dict[str, Any]:
+    value = {} if content is None else orjson.loads(content)
+    if not isinstance(value, dict):
+        raise ValueError("no object")
+    return value
+
+
+def _decode(content: bytes | None) -> str | None:
+    return None if content is None else content.decode()
+
+
 def _find_stamp(paths: DataPaths, cohort_id: str) -> int:
     places = (paths.manifest(cohort_id), paths.membership(cohort_id))
     return max((path.stat().st_mtime_ns for path in places if path.is_file()), default=0)
@@ -457,11 +546,14 @@ def _open_writer(paths: DataPaths) -> sqlite3.Connection:
     database = sqlite3.connect(paths.search_index, timeout=60.0, check_same_thread=False)
     try:
         version = database.execute("PRAGMA user_version").fetchone()[0]
-        database.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;")  # a cache: the files are the truth
+        # A cache: the files are the truth.
+        database.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF; PRAGMA cache_size=-32768;")
         if version == _VERSION:
             return database
         if version == 0 and not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
+            # Words wait in memory for so many bytes before they are sorted in: fewer pieces to merge later.
+            hold = f"INSERT INTO text (text, rank) VALUES ('hashsize', {_WORDS_HELD_BYTES});"
+            database.executescript(f"BEGIN; {_SCHEMA} {hold} PRAGMA user_version = {_VERSION}; COMMIT;")
             return database
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError):

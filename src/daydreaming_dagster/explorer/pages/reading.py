@@ -118,6 +118,7 @@ def _show_essay(pages: Pages, request: Request, gen_id: str) -> Response:
         "parts": PARTS,
         "part": "reader",
         "stage": Stage.ESSAY,
+        "dagster_links": _find_dagster_links(site, Stage.ESSAY, gen_id),
     }
     return pages.page(request, "essay.html", values)
 
