@@ -180,3 +180,22 @@ def test_events_are_handed_on_in_batches_unless_somebody_chose_otherwise(
     monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "3")
     with open_shipped_home(home, monkeypatch):
         assert os.environ["DAGSTER_EVENT_BATCH_SIZE"] == "3"
+
+
+OPEN = """
+from pathlib import Path
+from daydreaming_dagster.resources.dagster_home import open_instance
+with open_instance(Path("home")) as instance:
+    print(instance.get_runs_count())
+"""
+
+
+@pytest.mark.slow
+def test_a_new_home_may_be_opened_by_several_processes_at_the_same_time(tmp_path: Path) -> None:
+    processes = [
+        subprocess.Popen([sys.executable, "-c", OPEN], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(4)
+    ]
+    ends = [(process.communicate(timeout=300), process.returncode) for process in processes]
+    assert [code for _, code in ends] == [0] * 4, b"".join(error for (_, error), _ in ends).decode()[-3000:]
+    assert [said.strip() for (said, _), _ in ends] == [b"0"] * 4

@@ -20,6 +20,7 @@ from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.event_log.schema import AssetKeyTable, SqlEventLogStorageTable
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData
+from filelock import FileLock
 from sqlalchemy import Connection, func, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import OperationalError
@@ -117,12 +118,14 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
 class BatchedSqliteStorage(DagsterSqliteStorage):
     """The stock storage of runs, schedules and events in one folder, but with the event log above.
 
-    `dagster.yaml` names it.
+    `dagster.yaml` names it. Processes open it one after the other: of two that make the tables of a new home at the
+    same time, Dagster's own code lets one fail, and may leave a home behind that nobody can open any more.
     """
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
-        super().__init__(base_dir, inst_data)
-        self._event_log_storage = BatchedSqliteEventLogStorage(str(Path(base_dir, "history", "runs")))
+        with FileLock(Path(base_dir, "opening.lock")):
+            super().__init__(base_dir, inst_data)
+            self._event_log_storage = BatchedSqliteEventLogStorage(str(Path(base_dir, "history", "runs")))
 
     @classmethod
     def from_config_value(
