@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from typing import Any
 
 import polars as pl
@@ -11,14 +12,16 @@ import polars as pl
 from daydreaming_dagster.analysis.concept_effects import COMBOS_SCHEMA
 from daydreaming_dagster.analysis.diversity import ESSAY_TEXTS_SCHEMA
 from daydreaming_dagster.analysis.ratings import CALLS_SCHEMA, ESSAYS_SCHEMA, MODELS_SCHEMA, TEMPLATES_SCHEMA
-from daydreaming_dagster.analysis.schema import table_of_rows, to_schema
+from daydreaming_dagster.analysis.schema import Schema, table_of_rows, to_schema
 from daydreaming_dagster.domain.catalogue import Catalogue
 from daydreaming_dagster.domain.combinations import Combination
 from daydreaming_dagster.domain.errors import StoreError
 from daydreaming_dagster.domain.membership import Member
 from daydreaming_dagster.domain.stages import Stage
+from daydreaming_dagster.engine.workspace import Workspace
 from daydreaming_dagster.store import files
 from daydreaming_dagster.store.generations import GenerationStore
+from daydreaming_dagster.store.index import Index
 
 
 def read_models(catalogue: Catalogue) -> pl.DataFrame:
@@ -98,40 +101,73 @@ def count_words(texts: pl.DataFrame) -> pl.DataFrame:
     return to_schema(texts.with_columns(words.alias("essay_length_words")), ESSAYS_SCHEMA)
 
 
-def read_calls(store: GenerationStore, members: Iterable[Member]) -> pl.DataFrame:
-    """A frame of `CALLS_SCHEMA`: all responses of these generations, earlier ones included; copies are no calls."""
-    return table_of_rows((call for member in members for call in _iter_calls(store, member)), CALLS_SCHEMA)
+def read_calls(workspace: Workspace, members: Iterable[Member]) -> pl.DataFrame:
+    """A frame of `CALLS_SCHEMA`: all responses of these generations, earlier ones included; copies are no calls.
+
+    Last responses come from the index, earlier ones from the files of the few generations that have any.
+    """
+    rows = [(member.gen_id, str(member.stage), member.template_id, member.llm_model_id) for member in members]
+    asked = pl.DataFrame(rows, schema=list(CALLS_SCHEMA)[:4], orient="row")
+    last = asked.join(read_answers(workspace), on="gen_id", how="inner", maintain_order="left").with_columns(
+        status=pl.when(pl.col("reason") == "").then(pl.lit("ok")).otherwise("reason")
+    )
+    made = last.filter(pl.col("input_mode").fill_null("prompt") != "copy", _WAS_CALLED)
+    earlier = _read_earlier_calls(workspace.store, last.filter("has_versions"))
+    # Sorting keeps the order of equals, so that a generation's last response comes after its earlier ones.
+    place = asked.select("gen_id").with_row_index("place")
+    calls = pl.concat([earlier, to_schema(made, CALLS_SCHEMA)]).join(place, on="gen_id", maintain_order="left")
+    return to_schema(calls.sort("place", maintain_order=True), CALLS_SCHEMA)
 
 
-def _iter_calls(store: GenerationStore, member: Member) -> Iterator[dict[str, Any]]:
-    for raw in _iter_raw_metadata(store, member):
-        if raw.get("input_mode") == "copy":
-            continue
-        usage = raw.get("usage") or {}
-        failure = raw.get("failure") or {}
-        yield {
-            "gen_id": member.gen_id,
-            "stage": str(member.stage),
-            "template_id": member.template_id,
-            "llm_model_id": member.llm_model_id,
-            "provider": raw.get("provider"),
-            "status": str(failure.get("reason") or "ok"),
-            "prompt_tokens": usage.get("prompt_tokens"),
-            "completion_tokens": usage.get("completion_tokens"),
-            "cost_usd": raw.get("cost_usd"),
-            "duration_s": raw.get("duration_s"),
-        }
+_ANSWERS: Schema = {
+    "gen_id": pl.String(),
+    "reason": pl.String(),
+    "has_text": pl.Boolean(),
+    "has_versions": pl.Boolean(),
+    "input_mode": pl.String(),
+    "provider": pl.String(),
+    "model_answered": pl.String(),
+    "prompt_tokens": pl.Int64(),
+    "completion_tokens": pl.Int64(),
+    "cost_usd": pl.Float64(),
+    "duration_s": pl.Float64(),
+    "started_at": pl.String(),
+    "finished_at": pl.String(),
+}
+"""What the index knows of each generation's last answer; see `Summary`."""
+
+_WAS_CALLED = pl.col("has_text") | pl.col("started_at").is_not_null() | pl.col("reason").is_in(["", "store"]).not_()
+"""Whether a model was asked at all; `store` is the reason when a file is damaged."""
 
 
-def _iter_raw_metadata(store: GenerationStore, member: Member) -> Iterator[dict[str, Any]]:
+def read_answers(workspace: Workspace) -> pl.DataFrame:
+    """What is known of the last answer of every generation in the store: a frame of `_ANSWERS`."""
+    with closing(Index(workspace.store, read_only=workspace.read_only)) as index:
+        rows = [row for stage in Stage for row in index.columns(stage, list(_ANSWERS))]
+    stored = {name: pl.Int64() if dtype == pl.Boolean else dtype for name, dtype in _ANSWERS.items()}
+    return to_schema(pl.DataFrame(rows, schema=stored, orient="row"), _ANSWERS)
+
+
+def _read_earlier_calls(store: GenerationStore, generations: pl.DataFrame) -> pl.DataFrame:
+    rows = []
+    for gen_id, stage, template_id, model_id in generations.select(list(CALLS_SCHEMA)[:4]).iter_rows():
+        for raw in _iter_earlier_answers(store, Stage(stage), gen_id):
+            rows.append({"gen_id": gen_id, "stage": stage, "template_id": template_id, "llm_model_id": model_id} | raw)
+    return table_of_rows(rows, CALLS_SCHEMA)
+
+
+def _iter_earlier_answers(store: GenerationStore, stage: Stage, gen_id: str) -> Iterator[dict[str, Any]]:
+    """What the files of earlier responses say; a damaged one is passed over with those after it."""
     try:
-        for version in store.versions(member.stage, member.gen_id):
-            if (earlier := files.find_json(version.metadata_path)) is not None:
-                yield earlier
-        if (raw := store.find_raw_metadata(member.stage, member.gen_id)) is not None:
-            yield raw
+        for version in store.versions(stage, gen_id):
+            raw = files.find_json(version.metadata_path)
+            if raw is not None and raw.get("input_mode") != "copy":
+                usage, failure = raw.get("usage") or {}, raw.get("failure") or {}
+                facts = {name: raw.get(name) for name in ("provider", "cost_usd", "duration_s")}
+                tokens = {name: usage.get(name) for name in ("prompt_tokens", "completion_tokens")}
+                yield {"status": str(failure.get("reason") or "ok"), **facts, **tokens}
     except StoreError:
-        return  # the damaged generation is a row with its reason in the table of scores
+        return
 
 
 def _find_text(store: GenerationStore, member: Member) -> str | None:

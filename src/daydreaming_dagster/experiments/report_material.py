@@ -5,22 +5,20 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import polars as pl
 
 from daydreaming_dagster.analysis.comparison import ARM
 from daydreaming_dagster.analysis.ratings import select_rated
 from daydreaming_dagster.domain.catalogue import Template
-from daydreaming_dagster.domain.errors import StoreError
 from daydreaming_dagster.domain.membership import Cohort, Member
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.cohort_status import CohortStatus, read_cohort_status
 from daydreaming_dagster.engine.workspace import Workspace
 from daydreaming_dagster.experiments.comparison import build_contrasts
+from daydreaming_dagster.experiments.rating_frames import read_answers
 from daydreaming_dagster.experiments.scope import Scope
 from daydreaming_dagster.experiments.scope_tables import ScopeTables, build_scope_tables
-from daydreaming_dagster.store.generations import GenerationStore
 
 MOST_LEVELS = 8
 """Of more templates or models than that not every pair is compared: the tables would be all anybody sees."""
@@ -110,40 +108,32 @@ def read_material(workspace: Workspace, scope: Scope) -> Material:
         contrasts=build_contrasts(rated, questions),
         other_family_contrasts=build_contrasts(others, questions if others.height < rated.height else {}),
         status=read_cohort_status(workspace.store, cohort),
-        times=read_call_times(workspace.store, scope.members),
+        times=read_call_times(workspace, scope.members),
         constructs=_order_constructs(workspace, data.ratings),
         rated=rated,
     )
 
 
-def read_call_times(store: GenerationStore, members: Iterable[Member]) -> CallTimes:
-    """When the stored responses were asked for, and who gave them; damaged files are passed over."""
-    started: list[str] = []
-    finished: list[str] = []
-    answered: dict[str, set[str]] = defaultdict(set)
-    providers: dict[str, set[str]] = defaultdict(set)
-    for member in members:
-        raw = _find_raw_metadata(store, member)
-        if raw.get("input_mode") == "copy":
-            continue
-        started += [str(raw["started_at"])] if raw.get("started_at") else []
-        finished += [str(raw["finished_at"])] if raw.get("finished_at") else []
-        if raw.get("model_answered"):
-            answered[member.llm_model_id].add(str(raw["model_answered"]))
-        if raw.get("provider"):
-            providers[member.llm_model_id].add(str(raw["provider"]))
-    return CallTimes(min(started, default=None), max(finished, default=None), _freeze(answered), _freeze(providers))
+def read_call_times(workspace: Workspace, members: Iterable[Member]) -> CallTimes:
+    """When the stored responses were asked for, and who gave them; what damaged files say is not known."""
+    asked = pl.DataFrame(
+        [(member.gen_id, member.llm_model_id) for member in members],
+        schema={"gen_id": pl.String(), "llm_model_id": pl.String()},
+        orient="row",
+    )
+    answers = asked.join(read_answers(workspace), on="gen_id").filter(pl.col("input_mode").fill_null("") != "copy")
+    started, finished = (answers[name].drop_nulls().to_list() for name in ("started_at", "finished_at"))
+    return CallTimes(
+        min(started, default=None),
+        max(finished, default=None),
+        _collect_names(answers, "model_answered"),
+        _collect_names(answers, "provider"),
+    )
 
 
-def _freeze(names: Mapping[str, set[str]]) -> dict[str, frozenset[str]]:
-    return {key: frozenset(values) for key, values in names.items()}
-
-
-def _find_raw_metadata(store: GenerationStore, member: Member) -> dict[str, Any]:
-    try:
-        return store.find_raw_metadata(member.stage, member.gen_id) or {}
-    except StoreError:
-        return {}
+def _collect_names(answers: pl.DataFrame, column: str) -> dict[str, frozenset[str]]:
+    known = answers.filter(pl.col(column).is_not_null()).group_by("llm_model_id").agg(pl.col(column).unique())
+    return {model_id: frozenset(names) for model_id, names in known.rows()}
 
 
 def _order_constructs(workspace: Workspace, ratings: pl.DataFrame) -> list[str]:

@@ -166,7 +166,7 @@ def write_ratings_long(workspace: Workspace) -> WrittenTable:
         count_words(read_essay_texts(workspace.store, cohort.members)),
         read_models(workspace.catalogue),
         read_rubrics(workspace.catalogue),
-        read_calls(workspace.store, evaluations),
+        read_calls(workspace, evaluations),
     )
     return _write(summary_path(workspace.paths, "ratings_long"), table)
 
@@ -199,7 +199,7 @@ def write_budget(workspace: Workspace) -> WrittenTable:
     """Calls, tokens, cost and time by stage, model and template, and what an accepted idea cost."""
     ranking = read_table(summary_path(workspace.paths, "ranking"), MAKE_RESULTS)
     table = build_budget(
-        read_calls(workspace.store, workspace.require_current_cohort().members),
+        read_calls(workspace, workspace.require_current_cohort().members),
         read_models(workspace.catalogue),
         select_ideas(ranking, workspace.catalogue),
     )

@@ -50,14 +50,14 @@ class ScopeTables:
 
 def build_scope_ratings(workspace: Workspace, scope: Scope) -> pl.DataFrame:
     """The ratings of a scope: a frame of `RATINGS_LONG_SCHEMA`."""
-    calls = read_calls(workspace.store, scope.of_stage(Stage.EVALUATION))
+    calls = read_calls(workspace, scope.of_stage(Stage.EVALUATION))
     return _build_ratings(workspace, _read_scores(workspace, scope), _read_texts(workspace, scope), calls)
 
 
 def build_scope_tables(workspace: Workspace, scope: Scope) -> ScopeTables:
     """All tables of a scope; right for one without any generation, too."""
     scores, texts = _read_scores(workspace, scope), _read_texts(workspace, scope)
-    calls = read_calls(workspace.store, scope.members)
+    calls = read_calls(workspace, scope.members)
     ratings = _build_ratings(workspace, scores, texts, calls)
     combinations = read_combinations(scope.combinations)
     tables = {name: build(ratings) for name, build in RATING_TABLES.items()}

@@ -255,11 +255,13 @@ def _read_carefully(
     store: GenerationStore, stage: Stage, gen_id: str
 ) -> tuple[GenerationMetadata, Mapping[str, Any], str | None]:
     metadata = GenerationMetadata.of_json({}, stage, gen_id)
+    raw: dict[str, Any] = {}
     try:
         metadata = store.find_metadata(stage, gen_id) or metadata
-        return metadata, store.find_raw_metadata(stage, gen_id) or {}, store.find_parsed(stage, gen_id)
+        raw = store.find_raw_metadata(stage, gen_id) or {}
+        return metadata, raw, store.find_parsed(stage, gen_id)
     except StoreError as error:
-        return metadata, {"failure": Failure.of_error(error).to_json() | {"lasting": False}}, None
+        return metadata, raw | {"failure": Failure.of_error(error).to_json() | {"lasting": False}}, None
 
 
 def _read_object(path: str) -> dict[str, Any]:
