@@ -96,6 +96,18 @@ def test_a_failure_names_the_thing_and_says_what_to_do(raised: Raised) -> None:
     assert passed_on or TELLS_TO_DO.search(raised.fix), raised.fix
 
 
+def test_failures_of_dagster_runs_end_with_what_to_do_too_or_pass_on_a_failure_of_ours() -> None:
+    found = 0
+    for path in sorted(SOURCE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Failure":
+                said = next((spell(word.value, path) for word in node.keywords if word.arg == "description"), None)
+                if said is not None:
+                    found += 1
+                    assert "→" in said or said.endswith("…"), f"{path}:{node.lineno}"
+    assert found >= 3
+
+
 def test_the_list_of_sentences_without_data_has_no_others() -> None:
     assert {raised.what for raised in RAISED if not raised.has_data} >= ABOUT_THEMSELVES
 
@@ -125,8 +137,8 @@ def test_the_tree_at_the_top_of_the_module_has_every_class() -> None:
 
 
 def test_nothing_but_our_own_failures_and_errors_in_the_code_is_raised() -> None:
-    """Private exceptions, whose names begin with _, are caught in the module that raises them."""
-    own = {error.__name__ for error in find_error_classes()} | {"Failure", "ScoreRefused"}
+    """Private exceptions, whose names begin with _, are caught in the module that raises them; pages answer by HTTP."""
+    own = {error.__name__ for error in find_error_classes()} | {"Failure", "ScoreRefused", "HTTPException"}
     strangers = []
     for path in sorted(SOURCE.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
