@@ -1,6 +1,6 @@
 """Wiring only: settings → resources → assets, checks, jobs, sensors."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dagster import AssetsDefinition, Definitions, SourceAsset, in_process_executor, multiprocess_executor
@@ -93,12 +93,17 @@ def build_resources(experiment_config: Any) -> dict[str, object]:
     }
 
 
-defs = Definitions(
-    assets=link_assets(ASSETS),
-    asset_checks=CHECKS,
-    jobs=[cohort_run, cohort_assets, store_report],
-    sensors=[raw_inputs_changed],
-    resources=build_resources(ExperimentConfigResource.configure_at_launch()),
-    # One interpreter start per step costs more than most steps; DD_EXECUTOR=multiprocess brings the processes back.
-    executor=multiprocess_executor if Settings().executor == "multiprocess" else in_process_executor,
-)
+def build_definitions(resources: Mapping[str, object]) -> Definitions:
+    """Everything, over these resources (`build_resources`)."""
+    return Definitions(
+        assets=link_assets(ASSETS),
+        asset_checks=CHECKS,
+        jobs=[cohort_run, cohort_assets, store_report],
+        sensors=[raw_inputs_changed],
+        resources=resources,
+        # One interpreter start per step costs more than most steps; DD_EXECUTOR=multiprocess brings the processes back.
+        executor=multiprocess_executor if Settings().executor == "multiprocess" else in_process_executor,
+    )
+
+
+defs = build_definitions(build_resources(ExperimentConfigResource.configure_at_launch()))

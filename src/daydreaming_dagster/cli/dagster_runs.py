@@ -6,9 +6,17 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
-from dagster import AssetCheckSeverity, DagsterInstance, DagsterInvalidConfigError, ExecuteInProcessResult, materialize
+from dagster import (
+    AssetCheckSeverity,
+    AssetKey,
+    DagsterInstance,
+    DagsterInvalidConfigError,
+    ExecuteInProcessResult,
+    JobDefinition,
+)
 from rich.markup import escape
 
 from daydreaming_dagster import definitions
@@ -49,10 +57,8 @@ class DagsterRuns:
         if partition_range is not None:
             tags |= dict(zip(_RANGE_TAGS, partition_range, strict=True))
         with _explain_config_errors():
-            result = materialize(
-                [*definitions.ASSETS, *definitions.CHECKS],
-                selection=list(names),
-                resources=dict(self.resources),
+            result = self._asset_job.execute_in_process(
+                asset_selection=[AssetKey(name) for name in names],
                 instance=self.instance,
                 partition_key=partition,
                 run_config=self._config_for(names),
@@ -82,6 +88,11 @@ class DagsterRuns:
         if nothing_made or find_exit_code(board) == EXIT_OK:
             _require_success(result)  # when it failed, then not because of a generation
         return board
+
+    @cached_property
+    def _asset_job(self) -> JobDefinition:
+        """The job that Dagster's own pages launch for assets: its runs are shown there by the names of the assets."""
+        return definitions.build_definitions(self.resources).resolve_implicit_global_asset_job_def()
 
     def _config_for(self, names: Sequence[str]) -> dict[str, Any]:
         ops = {name: value for name, value in (self.run_config.get("ops") or {}).items() if name in names}
