@@ -10,6 +10,17 @@ from pathlib import Path
 
 from tests.fakes.scripted_root import REPOSITORY
 
+BROKEN_FIRST = (
+    "1. Missing parent",
+    "2. Invalid parent",
+    "3. Not found in the membership",
+    "4. Base directory does not exist",
+    "Some generations are broken",
+    "Start over, keep the inputs",
+    "Dagster's home is lost or broken",
+)
+"""Sections whose commands need something broken: `test_troubleshooting.py` breaks it, then runs them."""
+
 _FENCE = re.compile(r"^ *```(\w*)")
 
 
@@ -20,11 +31,13 @@ class Block:
     Attributes:
         document: path from the root of the repository.
         line: of the opening fence, from 1.
+        heading: the last one before it.
         language: the word behind the fence; empty where there is none.
     """
 
     document: str
     line: int
+    heading: str
     language: str
     text: str
 
@@ -40,15 +53,17 @@ def find_documents() -> list[Path]:
 
 def read_blocks(document: Path) -> Iterator[Block]:
     """All fenced blocks of a document, in order."""
-    language, start, lines = None, 0, list[str]()
+    language, start, heading, lines = None, 0, "", list[str]()
     for number, line in enumerate(document.read_text().splitlines(), 1):
         fence = _FENCE.match(line)
         if fence is None:
             lines.append(line)
+            if language is None and line.startswith("#"):
+                heading = line.lstrip("# ")
         elif language is None:
             language, start, lines = fence[1], number, []
         else:
-            yield Block(str(document.relative_to(REPOSITORY)), start, language, "\n".join(lines))
+            yield Block(str(document.relative_to(REPOSITORY)), start, heading, language, "\n".join(lines))
             language = None
     assert language is None, f"{document}:{start}: this block is never closed"
 

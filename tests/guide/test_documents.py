@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from tests.fakes.scripted_root import REPOSITORY
-from tests.guide.documents import Block, find_documents, read_blocks, split_commands, strip_comment
+from tests.guide.command_line import find_unknown_words
+from tests.guide.documents import BROKEN_FIRST, Block, find_documents, read_blocks, split_commands, strip_comment
 from tests.guide.shell import GuideShell
 
 ELSEWHERE: Mapping[str, str] = {
@@ -59,18 +60,27 @@ STARTS: Mapping[str, Start] = {
     "docs/guides/results.md": Start(
         example_names={"writer-a": "creative-synthesis-v7", "writer-b": "systematic-analytical"}
     ),
+    "docs/troubleshooting.md": Start(first="mv data/gens/essay ../essays-that-are-missed"),
 }
 
-EXIT_CODES: Mapping[str, set[int]] = {"daydreaming compare": {0, 3}, "daydreaming status": {0, 3}}
-"""Commands whose exit code says more than whether they worked: that something cannot be compared, or is not made."""
+EXIT_CODES: Mapping[str, set[int]] = {
+    "daydreaming check": {0, 1},
+    "daydreaming compare": {0, 3},
+    "daydreaming status": {0, 3},
+}
+"""Commands whose exit code says more than whether they worked: that something is broken, cannot be compared, or
+is not made."""
 
 
 def read_commands() -> Iterator[tuple[Block, str]]:
+    """Commands of all documents in order; Python is run by one."""
     for document in find_documents():
         for block in read_blocks(document):
             if block.language == "bash":
                 for command in split_commands(block.text):
                     yield block, command
+            elif block.language == "python":
+                yield block, f"python - <<'PY'\n{block.text}\nPY"
 
 
 def test_every_block_is_of_a_language_that_says_whether_it_is_run() -> None:
@@ -86,6 +96,16 @@ def test_what_is_run_elsewhere_is_still_printed_and_its_test_exists() -> None:
         named = re.findall(r"tests/[\w/]+\.py|\.ci/run", reason)
         assert named, command
         assert all((REPOSITORY / name).exists() for name in named), command
+
+
+def test_every_command_in_running_text_exists_with_its_options() -> None:
+    said = [
+        (str(document.relative_to(REPOSITORY)), span)
+        for document in find_documents()
+        for span in re.findall(r"`([^`\n]*daydreaming [^`\n]*)`", document.read_text())
+    ]
+    assert len(said) > 50
+    assert [(document, unknown) for document, span in said for unknown in find_unknown_words(span)] == []
 
 
 def test_a_command_is_whole_also_over_several_lines() -> None:
@@ -107,13 +127,22 @@ def test_the_commands_of_a_document_work_in_its_order(
         shell.require(start.first)
     fill_in = make_filler(shell, start) if start.everything_made else str
     for block, command in read_commands():
-        if block.document != document or strip_comment(command) in ELSEWHERE:
+        if block.document != document or block.heading in BROKEN_FIRST or strip_comment(command) in ELSEWHERE:
             continue
         ended = shell.run(fill_in(command))
         allowed = next((codes for words, codes in EXIT_CODES.items() if command.startswith(words)), {0})
         told = f"{block}\n$ {command}\n{ended.stdout[-3000:]}\n{ended.stderr[-5000:]}"
         assert ended.returncode in allowed, told
         assert "Traceback" not in ended.stdout + ended.stderr, told
+
+
+@pytest.mark.slow
+def test_the_run_config_of_the_operating_guide_is_accepted_as_it_stands(fresh_shell: GuideShell) -> None:
+    blocks = read_blocks(REPOSITORY / "docs" / "operating_guide.md")
+    config = next(block.text for block in blocks if block.language == "yaml")
+    (fresh_shell.folder / "config.yaml").write_text(config)
+    fresh_shell.require('daydreaming materialize -c config.yaml --select "cohort_id,cohort_membership"')
+    assert (fresh_shell.folder / "data/cohorts/pilot/membership.csv").is_file()
 
 
 def make_filler(shell: GuideShell, start: Start) -> Callable[[str], str]:

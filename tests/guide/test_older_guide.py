@@ -14,7 +14,7 @@ TABLE = REPOSITORY / "docs" / "guide_commands.md"
 PAIR = 'dagster asset materialize --select "cohort_id,cohort_membership" -f src/daydreaming_dagster/definitions.py'
 
 RUN_ELSEWHERE = {
-    "uv run dagster dev -f src/daydreaming_dagster/definitions.py": "a server, started by tests/dagster",
+    "uv run dagster dev -f src/daydreaming_dagster/definitions.py": "a server; see tests/guide/servers.py",
     "htop": "waits for keys; so does top",
 }
 
