@@ -87,9 +87,9 @@ def split_commands(script: str) -> list[str]:
     return commands
 
 
-def strip_comment(command: str) -> str:
-    """A command of one line without the comment behind it, so that lists of commands need not repeat comments."""
-    return re.sub(r"\s+#.*$", "", command) if "\n" not in command else command
+def name_command(command: str) -> str:
+    """A command of one line without `uv run` before it and the comment behind it: what lists of commands call it."""
+    return re.sub(r"\s+#.*$", "", command.removeprefix("uv run ")) if "\n" not in command else command
 
 
 def _is_incomplete(text: str) -> bool:

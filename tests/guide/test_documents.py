@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.fakes.scripted_root import REPOSITORY
 from tests.guide.command_line import find_unknown_words
-from tests.guide.documents import BROKEN_FIRST, Block, find_documents, read_blocks, split_commands, strip_comment
+from tests.guide.documents import BROKEN_FIRST, Block, find_documents, name_command, read_blocks, split_commands
 from tests.guide.shell import GuideShell
 
 ELSEWHERE: Mapping[str, str] = {
@@ -19,10 +19,10 @@ ELSEWHERE: Mapping[str, str] = {
     "make check": ".ci/run runs it",
     "make bench": "half an hour of measuring; its parts by tests/engine/test_kill.py",
     ".venv/bin/python -m benchmarks --store": "the same, and it edits a document; tests/engine/test_kill.py",
-    "uv run dagster dev -f src/daydreaming_dagster/definitions.py": "serves until it is ended; "
+    "dagster dev -f src/daydreaming_dagster/definitions.py": "serves until it is ended; "
     "tests/guide/test_automatic_updates.py",
     "daydreaming explore": "serves until it is ended; tests/guide/test_servers.py",
-    'uv run --with dagster-dg-cli dg launch --assets "cohort_id,cohort_membership" '
+    '--with dagster-dg-cli dg launch --assets "cohort_id,cohort_membership" '
     "-f src/daydreaming_dagster/definitions.py": "installs a package; what it launches: tests/guide/test_documents.py",
 }
 """Commands that no test of this module runs: why not, and what does."""
@@ -90,7 +90,7 @@ def test_every_block_is_of_a_language_that_says_whether_it_is_run() -> None:
 
 
 def test_what_is_run_elsewhere_is_still_printed_and_its_test_exists() -> None:
-    printed = {strip_comment(command) for _, command in read_commands()}
+    printed = {name_command(command) for _, command in read_commands()}
     assert set(ELSEWHERE) - printed == set()
     for command, reason in ELSEWHERE.items():
         named = re.findall(r"tests/[\w/]+\.py|\.ci/run", reason)
@@ -127,10 +127,11 @@ def test_the_commands_of_a_document_work_in_its_order(
         shell.require(start.first)
     fill_in = make_filler(shell, start) if start.everything_made else str
     for block, command in read_commands():
-        if block.document != document or block.heading in BROKEN_FIRST or strip_comment(command) in ELSEWHERE:
+        if block.document != document or block.heading in BROKEN_FIRST or name_command(command) in ELSEWHERE:
             continue
         ended = shell.run(fill_in(command))
-        allowed = next((codes for words, codes in EXIT_CODES.items() if command.startswith(words)), {0})
+        named = name_command(command)
+        allowed = next((codes for words, codes in EXIT_CODES.items() if named.startswith(words)), {0})
         told = f"{block}\n$ {command}\n{ended.stdout[-3000:]}\n{ended.stderr[-5000:]}"
         assert ended.returncode in allowed, told
         assert "Traceback" not in ended.stdout + ended.stderr, told
