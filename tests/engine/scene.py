@@ -96,13 +96,13 @@ class HandWriter:
             assert self.rows[entry.call.call_id].ended_at is None, "a call was closed twice"
             self.rows[entry.call.call_id] = entry.call
 
-    async def commit(self, entry: Entry) -> None:
+    def commit(self, entry: Entry) -> asyncio.Future[None]:
         self.record(entry)
         future = asyncio.get_running_loop().create_future()
         self.waiting.append((entry, future))
         if not self.is_slow:
             self.flush()
-        await future
+        return future
 
     def flush(self) -> None:
         """Stores, or refuses, everything that waits."""

@@ -34,7 +34,7 @@ def ledger(store: GenerationStore) -> Iterator[Ledger]:
 
 def test_what_was_appended_is_put_in_place_after_the_process_was_killed(store: GenerationStore, ledger: Ledger) -> None:
     journal = Journal(store.paths, "dead")
-    journal.append([Entry(make_call(state="answered", cost_usd=0.1, owner="dead"), make_outcome())])
+    journal.append(Entry(make_call(state="answered", cost_usd=0.1, owner="dead"), make_outcome()))
     journal.leave()
     assert recover(store, ledger) == 1
     assert store.find_parsed(Stage.DRAFT, "d_1") == "A response."
@@ -56,7 +56,7 @@ def test_a_call_without_an_end_becomes_unknown_spend_at_its_worst_case(store: Ge
 def test_the_journal_of_a_living_run_is_left_alone(store: GenerationStore, ledger: Ledger) -> None:
     owner = Owner(store.paths)
     journal = Journal(store.paths, owner.id)
-    journal.append([Entry(make_call(), make_outcome())])
+    journal.append(Entry(make_call(), make_outcome()))
     assert recover(store, ledger) == 0
     assert store.find_raw(Stage.DRAFT, "d_1") is None
     journal.leave()
@@ -77,8 +77,8 @@ def test_recovery_gives_up_what_the_dead_had_claimed_and_leased(store: Generatio
 def test_a_line_that_was_cut_off_spoils_no_other(cut: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     store = GenerationStore(DataPaths(tmp_path_factory.mktemp("root")))
     journal = Journal(store.paths, "dead")
-    journal.append([Entry(make_call("call-1"), make_outcome("d_1"))])
-    journal.append([Entry(make_call("call-2"), make_outcome("d_2", call_id="call-2"))])
+    journal.append(Entry(make_call("call-1"), make_outcome("d_1")))
+    journal.append(Entry(make_call("call-2"), make_outcome("d_2", call_id="call-2")))
     journal.leave()
     (path,) = store.paths.journal.glob("*.jsonl")
     size = path.stat().st_size
@@ -93,23 +93,37 @@ def test_a_retired_journal_carries_over_the_calls_still_under_way(store: Generat
     journal = Journal(store.paths, "dead")
     journal.note(make_call("call-1"))
     journal.note(make_call("call-2"))
-    journal.append([Entry(make_call("call-1", state="answered"), make_outcome())])
+    journal.append(Entry(make_call("call-1", state="answered"), make_outcome()))
+    journal.turn_over()
     journal.retire()
     journal.leave()
     recover(store, ledger)
     assert [row.call_id for row in ledger.find_calls("d_1")] == ["call-2"]
 
 
+def test_what_is_appended_after_the_file_was_turned_over_outlives_it(store: GenerationStore, ledger: Ledger) -> None:
+    journal = Journal(store.paths, "dead")
+    journal.append(Entry(make_call("call-1", state="answered"), make_outcome("d_1")))
+    assert journal.turn_over() == 1
+    journal.append(Entry(make_call("call-2", state="answered"), make_outcome("d_2", call_id="call-2")))
+    journal.retire()
+    journal.leave()
+    assert recover(store, ledger) == 1
+    assert store.find_raw(Stage.DRAFT, "d_1") is None, "the caller had said that it was in place"
+    assert store.find_raw(Stage.DRAFT, "d_2") == "A response."
+
+
 def test_a_retired_journal_leaves_nothing_behind(store: GenerationStore) -> None:
     journal = Journal(store.paths, "owner")
-    journal.append([Entry(make_call(), make_outcome())])
+    journal.append(Entry(make_call(), make_outcome()))
+    journal.turn_over()
     journal.retire()
     assert list(store.paths.journal.iterdir()) == []
 
 
 def test_a_full_disk_still_takes_what_is_under_way(store: GenerationStore, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = Journal(store.paths, "owner")
-    journal.append([Entry(make_call(), make_outcome())])
+    journal.append(Entry(make_call(), make_outcome()))
     real, full = files.write_all, [True]
 
     def write_all(handle: int, content: bytes) -> None:
@@ -121,7 +135,7 @@ def test_a_full_disk_still_takes_what_is_under_way(store: GenerationStore, monke
         real(handle, content)
 
     monkeypatch.setattr(files, "write_all", write_all)
-    journal.append([Entry(make_call("call-2"), make_outcome("d_2", call_id="call-2"))])
+    journal.append(Entry(make_call("call-2"), make_outcome("d_2", call_id="call-2")))
     journal.leave()
     (path,) = store.paths.journal.glob("*.jsonl")
     assert len(path.read_bytes().splitlines()) == 2, "nothing of the refused write is left"
@@ -131,7 +145,7 @@ def test_a_disk_that_takes_nothing_is_told_and_leaves_no_half_line(
     store: GenerationStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     journal = Journal(store.paths, "owner")
-    journal.append([Entry(make_call(), make_outcome())])
+    journal.append(Entry(make_call(), make_outcome()))
     (path,) = store.paths.journal.glob("*.jsonl")
     before = path.read_bytes()
     real = files.write_all

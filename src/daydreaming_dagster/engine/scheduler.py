@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from typing import Any, Protocol
 
 from daydreaming_dagster.domain.catalogue import Pool
@@ -43,7 +43,7 @@ from daydreaming_dagster.engine.plan import Action, Plan, Task
 from daydreaming_dagster.engine.progress import Progress
 from daydreaming_dagster.engine.records import Attempt
 from daydreaming_dagster.engine.retries import LONGEST_WAIT_S, Reach, RetryPolicy, find_reach
-from daydreaming_dagster.llm.protocol import ChatClient, ChatRequest, ChatResponse
+from daydreaming_dagster.llm.protocol import ChatClient
 from daydreaming_dagster.store.generations import Outcome
 from daydreaming_dagster.store.journal import Entry
 
@@ -80,8 +80,11 @@ class OutcomeStore(Protocol):
         """Why no further call should be sent."""
         ...
 
-    async def commit(self, entry: Entry) -> None:
-        """Returns when the entry is durable and its files can be read; raises `StoreError` when it is refused."""
+    def commit(self, entry: Entry) -> Awaitable[None]:
+        """Takes an entry, which survives this process from now on.
+
+        What it returns ends when the entry is durable and its files can be read, or in a `StoreError`.
+        """
         ...
 
 
@@ -389,11 +392,15 @@ class Scheduler:
         task.attempts += 1
         try:
             entry = await self._call(task, lane, attempt, call)
+            stored = None if entry is None else self._writer.commit(entry)
         except BaseException:
             self._book.close_unseen(call)
             raise
-        if entry is not None:
-            await self._store(task, entry, self.progress.made)
+        finally:
+            lane.release()  # not before the answer is safe from this process being killed, and not after it
+            self._wake()
+        if entry is not None and stored is not None:
+            await self._store(task, entry, stored, self.progress.made)
 
     async def _store_local(self, task: Task, attempt: Attempt) -> None:
         if attempt.stored is None:
@@ -404,11 +411,12 @@ class Scheduler:
         elif attempt.request is not None:
             how = self.progress.reused
             self.reused.add(task.member.gen_id)
-        await self._store(task, Entry(None, attempt.stored), how)
+        entry = Entry(None, attempt.stored)
+        await self._store(task, entry, self._writer.commit(entry), how)
 
-    async def _store(self, task: Task, entry: Entry, how: Counter[Stage]) -> None:
+    async def _store(self, task: Task, entry: Entry, stored: Awaitable[None], how: Counter[Stage]) -> None:
         try:
-            await self._writer.commit(entry)
+            await stored
         except StoreError as error:
             self._end_failed(task, error)
             self.request_stop(error)
@@ -425,7 +433,7 @@ class Scheduler:
             task.answers_before = self._answers[endpoint]
         sent_at = self._loop.time()
         try:
-            response = await self._ask(endpoint, attempt.request, lane)
+            response = await self._clients.client(endpoint).complete(attempt.request)
         except ModelCallError as error:
             return self._on_failed_call(task, lane, attempt, call, error, sent_at)
         except ConfigurationError as error:
@@ -435,18 +443,9 @@ class Scheduler:
             return None
         self._answers[endpoint] += 1
         lane.pacer.note_answered()
-        await asyncio.sleep(0)  # what can be sent now goes before what there is to be read
         outcome = self._maker.judge(attempt, response)
         self.progress.count_call(outcome)
         return Entry(self._book.close_answered(call, outcome), outcome)
-
-    async def _ask(self, endpoint: str, request: ChatRequest, lane: Lane) -> ChatResponse:
-        """One call, whose room is free again as soon as it has ended."""
-        try:
-            return await self._clients.client(endpoint).complete(request)
-        finally:
-            lane.release()
-            self._wake()
 
     def _on_failed_call(
         self, task: Task, lane: Lane, attempt: Attempt, call: Call, error: ModelCallError, sent_at: float

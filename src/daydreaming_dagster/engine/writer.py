@@ -57,6 +57,8 @@ class DurableWriter:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._trouble: StoreError | None = None
         self._is_all_in_place = True
+        self._stored = 0
+        self._retires_at: int | None = None
         self._unbooked_calls: list[CallRow] = []
         self._unbooked_outcomes: list[Outcome] = []
 
@@ -89,20 +91,35 @@ class DurableWriter:
         self._journal.note(call)
 
     def record(self, entry: Entry) -> None:
-        """Writes down what became of a call, without waiting for it."""
-        self._queue.put((entry, None))
+        """Writes down what became of a call, without waiting for the disk."""
+        if (refusal := self._append(entry)) is None:
+            self._queue.put((entry, None))
+        else:
+            self._trouble = refusal
 
-    async def commit(self, entry: Entry) -> None:
-        """Returns when the entry is durable and its files can be read.
+    def commit(self, entry: Entry) -> asyncio.Future[None]:
+        """Takes an entry, which survives this process from now on.
 
-        Raises:
-            StoreError: the disk refused it.
+        Returns:
+            A future that is done when the entry has reached the disk and its files can be read; it holds a `StoreError`
+            when the disk refused it.
         """
         if self._loop is None:
             raise RuntimeError("the writer is not running")
         future = self._loop.create_future()
-        self._queue.put((entry, future))
-        await future
+        if (refusal := self._append(entry)) is None:
+            self._queue.put((entry, future))
+        else:
+            self._trouble = refusal
+            future.set_exception(refusal)
+        return future
+
+    def _append(self, entry: Entry) -> StoreError | None:
+        try:
+            self._journal.append(entry)
+        except StoreError as error:
+            return error
+        return None
 
     # The thread -----------------------------------------------------------------------------------------------------
     def _serve(self) -> None:
@@ -114,6 +131,7 @@ class DurableWriter:
                 time.sleep(SETTLED_NS / 1e9 * 1.2)  # the last folders' times can be trusted then
                 self._book(ledger, index)
             if self._is_all_in_place:
+                self._journal.turn_over()
                 self._journal.retire()
             else:
                 self._journal.leave()
@@ -133,9 +151,12 @@ class DurableWriter:
                 self._check_space()
                 self._book(ledger, index)
                 booked_at = time.monotonic()
-            if self._journal.is_large and self._is_all_in_place:
+            if self._journal.is_large and self._retires_at is None:
+                self._retires_at = self._journal.turn_over()
+            if self._retires_at is not None and self._stored >= self._retires_at and self._is_all_in_place:
                 self._book(ledger, index)
                 self._journal.retire()
+                self._retires_at = None
 
     def _gather(self) -> list[_Item | None]:
         """All that waits; nothing when nothing comes for a while."""
@@ -154,13 +175,14 @@ class DurableWriter:
         entries = [entry for entry, _ in items]
         outcomes = [entry.outcome for entry in entries if entry.outcome is not None]
         try:
-            self._journal.append(entries)
+            self._journal.sync()
             self._unbooked_calls.extend(entry.call for entry in entries if entry.call is not None)
             self._is_all_in_place, was_all_in_place = False, self._is_all_in_place
             for outcome in outcomes:
                 self._store.write_outcome(outcome)
             self._is_all_in_place = was_all_in_place
             self._unbooked_outcomes.extend(outcomes)
+            self._stored += len(entries)
         except Exception as caught:  # noqa: BLE001 - the thread must live on: others wait for their own outcomes
             error = self._trouble = _as_store_error(caught)
         if self._loop is not None:

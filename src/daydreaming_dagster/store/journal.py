@@ -1,9 +1,9 @@
 """Durability for many responses at once: one append-only file per run, one fsync per batch.
 
-A line holds what is known of a call, what an attempt left behind, or both. Before a call is sent its line says so, so
-that a killed process forgets none; a response counts as safe when its line is on the disk, and only then are its files
-written, without an fsync each. A journal is removed when everything it holds has reached files and ledger. What a
-killed process left is put in place by `recover`.
+A line holds what is known of a call, what an attempt left behind, or both. Before a call is sent its line says so, and
+an answer is written as soon as it is there, so that a killed process forgets neither. A response counts as safe when
+its line is on the disk, and only then are its files written, without an fsync each. A journal is removed when
+everything it holds has reached files and ledger. What a killed process left is put in place by `recover`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import errno
 import fcntl
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +45,7 @@ class Entry:
 
 
 class Journal:
-    """One run's journal. `note` and `append` may be used by different threads; each by one only."""
+    """One run's journal. One thread writes to it (`note`, `append`), one makes it durable and removes it (all else)."""
 
     def __init__(self, paths: DataPaths, owner: str, *, segment_bytes: int = SEGMENT_BYTES) -> None:
         self._folder = paths.journal
@@ -55,6 +55,8 @@ class Journal:
         self._path: Path | None = None
         self._handle = -1
         self._bytes = 0
+        self._appended = 0
+        self._full: list[tuple[Path, int]] = []
         self._open_calls: dict[str, bytes] = {}
         self._writing = threading.Lock()
 
@@ -69,49 +71,73 @@ class Journal:
             self._write(line)
             self._open_calls[call.call_id] = line
 
-    def append(self, entries: Sequence[Entry]) -> None:
-        """Makes the entries durable, together with everything noted before.
+    def append(self, entry: Entry) -> None:
+        """Writes down how a call ended or what was made without one. It survives the process at once.
 
         Raises:
-            StoreError: the disk refused them.
+            StoreError: the disk refused it.
         """
-        lines = b"".join(orjson.dumps(entry, option=_OPTIONS, default=str) for entry in entries)
+        line = orjson.dumps(entry, option=_OPTIONS, default=str)
         with self._writing:
-            self._write(lines)
-            for entry in entries:
-                if entry.call is not None:
-                    self._open_calls.pop(entry.call.call_id, None)
+            self._write(line)
+            self._appended += 1
+            if entry.call is not None:
+                self._open_calls.pop(entry.call.call_id, None)
+
+    def sync(self) -> None:
+        """Waits until everything written so far is on the disk, so that it survives the machine, too.
+
+        Raises:
+            StoreError: the disk refused it.
+        """
+        with self._writing:
             handle = self._handle
-        with files.explain_os_errors(self._folder):
-            os.fdatasync(handle)
+        if handle >= 0:
+            with files.explain_os_errors(self._folder):
+                os.fdatasync(handle)
 
     @property
     def is_large(self) -> bool:
-        """Whether it is time for `retire`."""
+        """Whether it is time for `turn_over`."""
         return self._bytes >= self._segment_bytes
 
-    def retire(self) -> None:
-        """Removes the file and begins another when it is needed; calls still under way are carried over.
+    def turn_over(self) -> int:
+        """Begins another file when one is needed; calls still under way are carried over.
 
-        Call it when everything appended so far is in files and ledger; it waits until those have reached the disk.
+        Returns:
+            How many entries were appended until now: when they are all in files and ledger, `retire` may be called.
         """
-        os.sync()
         with self._writing:
-            path, handle = self._path, self._handle
-            self._path, self._handle, self._bytes = None, -1, 0
-            if self._open_calls:
-                self._write(b"".join(self._open_calls.values()))
-        if path is not None:
+            if self._path is not None:
+                self._full.append((self._path, self._handle))
+                self._path, self._handle, self._bytes = None, -1, 0
+                if self._open_calls:
+                    self._write(b"".join(self._open_calls.values()))
+            appended = self._appended
+        with files.explain_os_errors(self._folder):
+            for _, handle in self._full:
+                os.fdatasync(handle)
+        return appended
+
+    def retire(self) -> None:
+        """Removes the files before the last `turn_over`, when what they led to has reached the disk, too."""
+        os.sync()
+        for path, handle in self._full:
             path.unlink(missing_ok=True)
             os.close(handle)
-        self._reserve_path.unlink(missing_ok=True)
+        self._full.clear()
+        if self._handle < 0:
+            self._reserve_path.unlink(missing_ok=True)
 
     def leave(self) -> None:
-        """Lets go of the file but leaves it where it is, for `recover`: not all of it could be put in place."""
+        """Lets go of the files but leaves them where they are, for `recover`: not all could be put in place."""
         with self._writing:
-            if self._handle >= 0:
-                os.close(self._handle)
+            if self._path is not None:
+                self._full.append((self._path, self._handle))
             self._path, self._handle, self._bytes = None, -1, 0
+        for _, handle in self._full:
+            os.close(handle)
+        self._full.clear()
         self._reserve_path.unlink(missing_ok=True)
 
     @property
