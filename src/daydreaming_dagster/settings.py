@@ -28,6 +28,7 @@ class Settings(BaseSettings):
     templates_root: Path | None = Field(default=None, validation_alias="GEN_TEMPLATES_ROOT")
     cohort: str | None = None
     executor: Literal["in_process", "multiprocess"] = "in_process"
+    people_judge: bool = False
     explorer_url: str = "http://127.0.0.1:8765"
     k_max: int = 2
     description_level: DescriptionLevel = "paragraph"

@@ -183,6 +183,53 @@ def test_a_cohort_page_grows_while_generations_arrive(served: Served, new_page: 
     expect(page.get_by_text(f"{total} of {total} generations are done")).to_be_visible()
 
 
+def test_a_drawing_and_its_library_wait_until_they_come_into_sight(served: Served, new_page: NewPage) -> None:
+    page = new_page(NARROW)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto("/essays", wait_until="networkidle")
+    assert not [url for url in asked if "vega" in url]
+    page.locator("[data-plot]").scroll_into_view_if_needed()
+    expect(page.locator("[data-plot] svg")).to_be_visible()
+    SCREENSHOTS.mkdir(exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / "drawing.png")
+
+
+def test_a_link_to_one_evaluation_opens_it(served: Served, new_page: NewPage) -> None:
+    page = new_page()
+    judged = served.store.of(Stage.EVALUATION)
+    essay = judged[0].parent_gen_id
+    last = [member.gen_id for member in judged if member.parent_gen_id == essay][-1]
+    page.goto(f"/generation/{essay}")
+    expect(page.locator(f"details#{last}[open]")).to_have_count(0)
+    page.goto(f"/generation/{essay}#{last}")
+    expect(page.locator(f"details#{last}[open]")).to_contain_text("Because of reason")
+
+
+def test_a_shortened_id_is_copied_whole(served: Served, new_page: NewPage) -> None:
+    page = new_page()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    essay = served.store.of(Stage.ESSAY)[0].gen_id
+    page.goto(f"/generation/{essay}/metadata")
+    page.get_by_role("button", name=f"Copy {essay}").click()
+    expect(page.locator(".copy.done")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == essay
+
+
+def test_whatever_is_reached_by_the_tab_key_shows_that_it_is(served: Served, new_page: NewPage) -> None:
+    page = new_page()
+    for address in ("/essays", "/rate/essay?rater=Ada&rubric=novelty"):
+        page.goto(address)
+        for _ in range(25):
+            page.keyboard.press("Tab")
+            ring = page.evaluate("""() => {
+                const at = document.activeElement, seen = at.matches(".scale input") ? at.nextElementSibling : at;
+                const style = getComputedStyle(seen);
+                return at === document.body || (style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 1);
+            }""")
+            assert ring, page.evaluate("document.activeElement.outerHTML")
+
+
 def test_the_theme_is_chosen_and_stays_chosen(served: Served, new_page: NewPage) -> None:
     page = new_page()
     page.goto("/")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,35 +106,46 @@ class ReadableStore:
         return self._ask("POST", address, urlencode(complete).encode(), headers)
 
     def _ask(self, method: str, address: str, body: bytes, headers: dict[str, str]) -> Answer:
-        place = urlsplit(address)
         sent = {"host": "127.0.0.1:8765", **{name.replace("_", "-"): value for name, value in headers.items()}}
-        scope = {
-            "type": "http",
-            "asgi": {"version": "3.0"},
-            "http_version": "1.1",
-            "method": method,
-            "scheme": "http",
-            "path": place.path,
-            "raw_path": place.path.encode(),
-            "query_string": place.query.encode(),
-            "root_path": "",
-            "headers": [(name.encode(), value.encode()) for name, value in sent.items()],
-            "client": ("127.0.0.1", 1),
-            "server": ("127.0.0.1", 8765),
-        }
-        return asyncio.run(self._call(scope, body))
+        names = [(name.encode(), value.encode()) for name, value in sent.items()]
+        return self.send(make_scope(address, method, names), [body])
 
-    async def _call(self, scope: dict[str, Any], body: bytes) -> Answer:
+    def send(self, scope: dict[str, Any], pieces: Sequence[bytes] = (b"",)) -> Answer:
+        """Sends a request as a server hands it on, its body in pieces."""
+        sent = asyncio.run(self.call(scope, list(pieces)))
+        start = sent[0]
+        headers = {name.decode().lower(): value.decode() for name, value in start["headers"]}
+        content = b"".join(message.get("body", b"") for message in sent[1:])
+        return Answer(start["status"], headers, content)
+
+    async def call(self, scope: dict[str, Any], pieces: list[bytes]) -> list[dict[str, Any]]:
+        """The messages of an answer; what of the body was not asked for stays in `pieces`."""
         sent: list[dict[str, Any]] = []
 
         async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": body, "more_body": False}
+            return {"type": "http.request", "body": pieces.pop(0), "more_body": bool(pieces)}
 
         async def send(message: Any) -> None:
             sent.append(message)
 
         await self.app(scope, receive, send)
-        start = sent[0]
-        headers = {name.decode().lower(): value.decode() for name, value in start["headers"]}
-        content = b"".join(message.get("body", b"") for message in sent[1:])
-        return Answer(start["status"], headers, content)
+        return sent
+
+
+def make_scope(address: str, method: str = "GET", headers: Sequence[tuple[bytes, bytes]] = ()) -> dict[str, Any]:
+    """A request as a server hands it on."""
+    place = urlsplit(address)
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": place.path,
+        "raw_path": place.path.encode(),
+        "query_string": place.query.encode(),
+        "root_path": "",
+        "headers": list(headers),
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 8765),
+    }

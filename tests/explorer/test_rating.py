@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import re
 
+import polars as pl
+from pytest import MonkeyPatch
 from tests.explorer.readable_store import ReadableStore
+from tests.fakes.data_root import make_config
 
 from daydreaming_dagster.domain.stages import Stage
+from daydreaming_dagster.engine.workspace import Workspace
 from daydreaming_dagster.experiments.human_scores import read_human_scores
+from daydreaming_dagster.experiments.result_tables import write_parsed_scores, write_rating_table, write_ratings_long
+from daydreaming_dagster.explorer.human_panel import find_human_agreement
 from daydreaming_dagster.store.cohorts import read_cohort
 from daydreaming_dagster.store.human_ratings import read_ratings
 
@@ -83,16 +89,10 @@ def test_an_export_is_imported_elsewhere_without_loss_and_only_once(own: Readabl
         assert essay is not None
         rate(own, essay, score, comment='a "quote", a comma\nand a line')
     table = own.get("/rate/ratings.csv").text
-    assert "2 ratings added" in empty_message(empty.post("/rate/import", {"table": table}).headers["location"])
+    assert "2 ratings added" in empty.get(empty.post("/rate/import", {"table": table}).headers["location"]).text
     assert read_ratings(empty.paths).lines == read_ratings(own.paths).lines
-    again = empty.post("/rate/import", {"table": table}).headers["location"]
-    assert "0 ratings added, 2 were there already" in empty_message(again)
-
-
-def empty_message(location: str) -> str:
-    from urllib.parse import parse_qs, urlsplit
-
-    return parse_qs(urlsplit(location).query)["message"][0]
+    again = empty.get(empty.post("/rate/import", {"table": table}).headers["location"]).text
+    assert "0 ratings added, 2 were there already" in again
 
 
 def test_a_table_with_mistakes_is_refused_as_a_whole_and_says_where(own: ReadableStore) -> None:
@@ -135,3 +135,49 @@ def test_the_judges_page_sets_people_beside_models(own: ReadableStore) -> None:
     assert "α among people" in text
     assert "Ada 6" in text and "Bo 6" in text
     assert "6 essays have ratings of both kinds" in text
+
+
+def test_people_have_no_part_in_the_ranking_unless_asked_for(own: ReadableStore, monkeypatch: MonkeyPatch) -> None:
+    for essay in own.of(Stage.ESSAY):
+        rate(own, essay.gen_id, "9")
+    workspace = Workspace(own.paths, make_config())
+    write_parsed_scores(workspace)
+    assert "human:Ada" in set(write_ratings_long(workspace).table["judge_model"])
+    assert "human:Ada" in set(write_rating_table(workspace, "rating_health").table["judge_model"])
+    novelty = pl.col("construct") == "novelty"
+    alone = write_rating_table(workspace, "ranking").table.filter(novelty)
+    monkeypatch.setenv("DD_PEOPLE_JUDGE", "true")
+    together = write_rating_table(workspace, "ranking").table.filter(novelty)
+    assert alone["raw_mean"].max() < together["raw_mean"].max()
+
+
+def test_what_people_would_give_is_estimated_for_each_arm_that_they_rated_enough_of(own: ReadableStore) -> None:
+    drafts = [own.of(Stage.DRAFT)[0]._replace(gen_id=f"d_{n:02}", combo_id=f"combo-{n}") for n in range(10)]
+    for draft in drafts:
+        own.write(draft)
+    essay, judged = own.of(Stage.ESSAY)[0], own.of(Stage.EVALUATION)[0]
+    for place, draft in enumerate(drafts * 4):
+        made = {"parent_gen_id": draft.gen_id, "combo_id": draft.combo_id, "llm_model_id": "prolific"}
+        own.write(essay._replace(gen_id=f"e_arm{place:02}", **made))
+        own.write(judged._replace(gen_id=f"v_arm{place:02}", parent_gen_id=f"e_arm{place:02}"), place=place)
+    own.refresh()
+    for place in range(24):
+        rate(own, f"e_arm{place:02}", str(place % 8), rubric=judged.template_id)
+    found = find_human_agreement(own.site, judged.template_id)
+    assert found is not None
+    powered = {(arm["axis"], arm["name"]): arm["powered"] for arm in found["arms"]}["model", "prolific"]
+    assert (powered.n_rated, powered.n_others) == (24, 16)
+    # Rated or not, the models gave each score equally often: there is nothing to correct, but less to be unsure of.
+    assert abs(powered.estimate - 3.5) < 1e-9
+    assert powered.high - powered.low < powered.plain_high - powered.plain_low
+    assert "prolific" in own.get(f"/judges?rubric={judged.template_id}").text
+
+
+def test_an_arm_with_few_ratings_says_how_many_are_needed(own: ReadableStore) -> None:
+    essay = next_essay(own)
+    assert essay is not None
+    rate(own, essay)
+    found = find_human_agreement(own.site, "novelty")
+    assert found is not None
+    assert {(arm["n_rated"], arm["powered"]) for arm in found["arms"]} == {(1, None)}
+    assert "too few: 20 essays of 8 combinations" in own.get("/judges?rubric=novelty").text

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.explorer.readable_store import ReadableStore
+from tests.explorer.readable_store import ReadableStore, make_scope
 
 from daydreaming_dagster.domain.errors import ConfigurationError
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.explorer.listening import build_access, open_socket
-from daydreaming_dagster.explorer.safety import Access
+from daydreaming_dagster.explorer.safety import MOST_BODY_BYTES, Access
 from daydreaming_dagster.explorer.texts import MOST_SHOWN_CHARACTERS, make_label, render_markdown
+from daydreaming_dagster.store.human_ratings import read_ratings
 
 TOKEN = "a-token-of-twenty-characters"
 HOSTILE = [
@@ -38,7 +40,19 @@ def guarded(tmp_path: Path) -> Iterator[ReadableStore]:
     store.close()
 
 
-@pytest.mark.parametrize("host", ["elsewhere.test", "127.0.0.1.elsewhere.test", "", "0.0.0.0", "10.1.2.3:8765"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("elsewhere.test", "127.0.0.1.elsewhere.test", "", "0.0.0.0", "10.1.2.3:8765"),
+        *(
+            "[::1].elsewhere.test",
+            "[127.0.0.1]elsewhere.test",
+            "127.0.0.1@elsewhere.test",
+            "localhost.",
+            "localhost:1:2",
+        ),
+    ],
+)
 def test_a_foreign_name_is_refused(filled: ReadableStore, host: str) -> None:
     assert filled.get("/", host=host).status == 421
 
@@ -131,6 +145,44 @@ def test_a_form_without_the_token_of_these_pages_writes_nothing(own: ReadableSto
         own.post("/rate/essay", {**form, "write_token": own.site.write_token}, origin="http://127.0.0.1:8765").status
         == 303
     )
+
+
+def test_a_body_in_chunks_is_taken_no_further_than_others(own: ReadableStore) -> None:
+    pieces = [b"a" * 2**20] * 40
+    sent = asyncio.run(own.call(make_scope("/rate/import", "POST", [(b"host", b"127.0.0.1")]), pieces))
+    assert sent[0]["status"] == 413
+    assert len(pieces) == 40 - MOST_BODY_BYTES // 2**20 - 1
+
+
+def test_a_form_of_thousands_of_fields_is_refused_and_no_failure(own: ReadableStore) -> None:
+    fields = {f"field{number}": "1" for number in range(5000)}
+    assert own.post("/rate/essay", fields).status == 400
+
+
+def test_two_host_names_in_one_request_are_refused(filled: ReadableStore) -> None:
+    scope = make_scope("/", headers=[(b"host", b"127.0.0.1"), (b"host", b"elsewhere.test")])
+    assert filled.send(scope).status == 421
+
+
+def test_a_web_socket_is_closed_at_once(filled: ReadableStore) -> None:
+    scope = {**make_scope("/", headers=[(b"host", b"127.0.0.1")]), "type": "websocket"}
+    assert [message["type"] for message in asyncio.run(filled.call(scope, []))] == ["websocket.close"]
+
+
+def test_an_address_cannot_make_a_page_say_something(filled: ReadableStore) -> None:
+    for address in ("/rate?", "/rate/essay?rater=Ada&rubric=novelty&"):
+        text = filled.get(f"{address}message=Send+your+key+to&said=Send+your+key+to").text
+        assert "Send your key to" not in text
+
+
+def test_a_comment_is_no_formula_in_a_spreadsheet_and_comes_back_as_it_was(own: ReadableStore) -> None:
+    form = {**RATING, "essay": own.of(Stage.ESSAY)[0].gen_id, "comment": "=HYPERLINK(1)"}
+    own.post("/rate/essay", form)
+    table = own.get("/rate/ratings.csv").text
+    assert "'=HYPERLINK(1)" in table
+    own.paths.human_ratings.unlink()
+    own.post("/rate/import", {"table": table})
+    assert [line.comment for line in read_ratings(own.paths).lines] == ["=HYPERLINK(1)"]
 
 
 def test_nothing_but_reading_and_forms_is_done(filled: ReadableStore) -> None:

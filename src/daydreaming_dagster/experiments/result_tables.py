@@ -41,7 +41,7 @@ from daydreaming_dagster.domain.catalogue import Catalogue
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.workspace import Workspace
 from daydreaming_dagster.experiments.evaluation_records import read_all_evaluations, read_cohort_evaluations
-from daydreaming_dagster.experiments.human_scores import read_human_scores
+from daydreaming_dagster.experiments.human_scores import HUMAN_JUDGE_PREFIX, read_human_scores
 from daydreaming_dagster.experiments.rating_frames import (
     count_words,
     read_calls,
@@ -51,6 +51,7 @@ from daydreaming_dagster.experiments.rating_frames import (
     read_models,
     read_rubrics,
 )
+from daydreaming_dagster.settings import Settings
 from daydreaming_dagster.store.paths import DataPaths
 from daydreaming_dagster.store.tables import read_table, write_table
 
@@ -173,7 +174,8 @@ def write_ratings_long(workspace: Workspace) -> WrittenTable:
 
 def write_rating_table(workspace: Workspace, name: str) -> WrittenTable:
     """A table of `RATING_TABLES`."""
-    return _write(summary_path(workspace.paths, name), RATING_TABLES[name](_read_ratings(workspace)))
+    ratings = _read_ratings(workspace, with_people=name == "rating_health")
+    return _write(summary_path(workspace.paths, name), RATING_TABLES[name](ratings))
 
 
 def write_concept_effects(workspace: Workspace) -> WrittenTable:
@@ -216,8 +218,16 @@ def select_ideas(ranking: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
     return select_accepted(ranking, first.construct or first.template_id, at_least)
 
 
-def _read_ratings(workspace: Workspace) -> pl.DataFrame:
-    return read_table(summary_path(workspace.paths, "ratings_long"), MAKE_RESULTS)
+def _read_ratings(workspace: Workspace, *, with_people: bool = False) -> pl.DataFrame:
+    """The ratings that tables are made from.
+
+    People rate few essays each, and which ones is chance: as judges among judges they would move the estimates of
+    those essays alone. So they count beside the models, on the explorer's page of judges, and here only when asked to.
+    """
+    ratings = read_table(summary_path(workspace.paths, "ratings_long"), MAKE_RESULTS)
+    if with_people or Settings().people_judge:
+        return ratings
+    return ratings.filter(~pl.col("judge_model").cast(pl.String).fill_null("").str.starts_with(HUMAN_JUDGE_PREFIX))
 
 
 def _write(path: Path, table: pl.DataFrame) -> WrittenTable:

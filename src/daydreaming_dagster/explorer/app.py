@@ -82,7 +82,11 @@ def _answer_form(
     pages: Pages, form: Callable[[Pages, Request, dict[str, str]], Response]
 ) -> Callable[[Request], object]:
     async def answer(request: Request) -> Response:
-        values = rating.parse_form(await request.body())
+        body = await request.body()
+        try:
+            values = rating.parse_form(body)
+        except ValueError:
+            return pages.refuse(request, 400, "That is no form of these pages.", "Use the forms of the rating page.")
         if not pages.site.is_write_token(values.get("write_token", "")):
             what = "The form is from before the explorer was started."
             return pages.refuse(request, 403, what, "Load the page with the form again, then send it once more.")
@@ -107,7 +111,8 @@ async def _live(pages: Pages, refresh: bool, _: Starlette) -> AsyncIterator[None
 
 def _explain_http_error(pages: Pages, request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
-    what = "There is no such page." if status == 404 else "That cannot be done here."
+    known = {404: "There is no such page.", 413: "That is more than this page takes at once."}
+    what = known.get(status, "That cannot be done here.")
     return pages.refuse(request, status, what, "Choose one of the pages above.")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from heapq import nsmallest
 from typing import Any
@@ -12,6 +12,7 @@ from daydreaming_dagster.explorer.site import Site
 from daydreaming_dagster.store.human_ratings import HumanRating, HumanRatings, Kind, read_ratings
 
 _FEWEST_PAIRS = 3
+_FAR_APART = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,20 +76,33 @@ def find_human_agreement(site: Site, rubric: str) -> dict[str, Any] | None:
 
     Returns:
         None when no person rated by this rubric. `alpha_people` and `alpha_models` are Krippendorff's alpha among
-        people, and between the means of people and of models; None where too few essays have both.
+        people, and between the means of people and of models; None where too few essays have both. `arms` holds the
+        same estimate for the essays of each model and template.
     """
+    path = site.paths.human_ratings
+    stamp = (path.stat().st_mtime_ns, path.stat().st_size) if path.is_file() else None
+    return None if stamp is None else site.keep(("people", rubric, stamp), lambda: _compare(site, rubric))
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """An essay that models rated by the rubric: its title, their mean, and what it was made with."""
+
+    title: str
+    mean: float
+    combo: str
+    arms: tuple[tuple[str, str], ...]
+
+
+def _compare(site: Site, rubric: str) -> dict[str, Any] | None:
     ratings = read_ratings(site.paths)
     by_essay = _group(ratings, rubric)
     if not by_essay:
         return None
-    question = (
-        "SELECT s.essay_gen_id, s.mean, e.combo_id FROM essay_score s "
-        "JOIN generation e ON e.gen_id = s.essay_gen_id WHERE s.template_id = ?"
-    )
-    models = {row[0]: (row[1], row[2]) for row in site.rows(question, (rubric,))}
+    models = _find_judged(site, rubric)
     raters = sorted({rater for scores in by_essay.values() for rater in scores})
     pairs = [
-        (essay, sum(scores.values()) / len(scores), models[essay][0])
+        (essay, sum(scores.values()) / len(scores), models[essay].mean)
         for essay, scores in sorted(by_essay.items())
         if essay in models
     ]
@@ -102,7 +116,11 @@ def find_human_agreement(site: Site, rubric: str) -> dict[str, Any] | None:
         "alpha_people": _alpha([[scores.get(rater) for scores in by_essay.values()] for rater in raters]),
         "alpha_models": _alpha([[pair[1] for pair in pairs], [pair[2] for pair in pairs]]),
         "powered": _estimate(pairs, models),
-        "far_apart": sorted(pairs, key=lambda pair: -abs(pair[1] - pair[2]))[:8],
+        "arms": _estimate_arms(pairs, models),
+        "far_apart": [
+            (essay, models[essay].title, human, model)
+            for essay, human, model in sorted(pairs, key=lambda pair: -abs(pair[1] - pair[2]))[:_FAR_APART]
+        ],
     }
 
 
@@ -126,19 +144,45 @@ def _alpha(scores: list[list[float | None]]) -> float | None:
     return alpha if np.isfinite(alpha) else None
 
 
-def _estimate(pairs: list[tuple[str, float, float]], models: dict[str, tuple[float, str]]) -> Any:
+def _find_judged(site: Site, rubric: str) -> dict[str, _Judged]:
+    rows = site.rows(
+        "SELECT s.essay_gen_id, e.title, s.mean, e.combo_id, e.llm_model_id, d.template_id, e.template_id "
+        "FROM essay_score s JOIN generation e ON e.gen_id = s.essay_gen_id "
+        "LEFT JOIN generation d ON d.gen_id = e.parent_gen_id WHERE s.template_id = ?",
+        (rubric,),
+    )
+    axes = ("model", "draft template", "essay template")
+    return {row[0]: _Judged(row[1] or "", row[2], row[3] or "", tuple(zip(axes, row[4:], strict=True))) for row in rows}
+
+
+def _estimate_arms(pairs: list[tuple[str, float, float]], models: dict[str, _Judged]) -> list[dict[str, Any]]:
+    """What people would give all essays of each model and template: a row for each that people rated any essay of."""
+    from daydreaming_dagster.analysis.statistics.prediction_powered import FEWEST_RATED
+
+    rated = Counter(arm for essay, _, _ in pairs for arm in models[essay].arms if arm[1])
+    found = []
+    for axis, name in sorted(rated):
+        powered = None
+        if rated[axis, name] >= FEWEST_RATED:
+            of_arm = {essay: judged for essay, judged in models.items() if (axis, name) in judged.arms}
+            powered = _estimate([pair for pair in pairs if pair[0] in of_arm], of_arm)
+        found.append({"axis": axis, "name": name, "n_rated": rated[axis, name], "powered": powered})
+    return found
+
+
+def _estimate(pairs: list[tuple[str, float, float]], models: dict[str, _Judged]) -> Any:
     import numpy as np
 
     from daydreaming_dagster.analysis.statistics.prediction_powered import estimate_powered_mean
 
     rated = {pair[0] for pair in pairs}
     others = [essay for essay in models if essay not in rated]
-    combos = sorted({combo or "" for _, combo in models.values()})
+    combos = sorted({judged.combo for judged in models.values()})
     code = {combo: number for number, combo in enumerate(combos)}
     return estimate_powered_mean(
         np.array([pair[1] for pair in pairs], dtype=np.float64),
         np.array([pair[2] for pair in pairs], dtype=np.float64),
-        np.array([code[models[pair[0]][1] or ""] for pair in pairs], dtype=np.int64),
-        np.array([models[essay][0] for essay in others], dtype=np.float64),
-        np.array([code[models[essay][1] or ""] for essay in others], dtype=np.int64),
+        np.array([code[models[pair[0]].combo] for pair in pairs], dtype=np.int64),
+        np.array([models[essay].mean for essay in others], dtype=np.float64),
+        np.array([code[models[essay].combo] for essay in others], dtype=np.int64),
     )

@@ -25,6 +25,10 @@ _TYPES = {
 }
 
 
+_PLOT_SCRIPTS = ("vega.min.js", "vega-lite.min.js", "vega-interpreter.js")
+"""In the order in which they must run."""
+
+
 class Static:
     """The files of `static/`, read once: an address names one of them or nothing."""
 
@@ -58,6 +62,7 @@ class Pages:
             loader=PackageLoader("daydreaming_dagster.explorer"),
             autoescape=True,
             undefined=StrictUndefined,
+            auto_reload=False,  # a package that is replaced meanwhile must not mix its pages with our code
             trim_blocks=True,
             lstrip_blocks=True,
         )
@@ -73,6 +78,7 @@ class Pages:
         }
         self._environment.globals |= {
             "static": static.link,
+            "plot_scripts": " ".join(static.link(name) for name in _PLOT_SCRIPTS),
             "font": lambda name: f"/static/{name}",  # as the style sheet names it, else it would be loaded twice
             "link_to": link_to,
             "concept_name": site.concept_name,

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.cookies import SimpleCookie
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -70,7 +72,18 @@ class SafetyMiddleware:
             await self._app(scope, receive, send)
             return
         if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1000})
             return
+        taken = 0
+
+        async def receive_bounded() -> Message:
+            # A body in chunks does not say beforehand how long it is.
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > MOST_BODY_BYTES:
+                raise HTTPException(413)
+            return message
 
         async def send_marked(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -81,11 +94,12 @@ class SafetyMiddleware:
             await send(message)
 
         answer = self._check(Request(scope))
-        await (self._app if answer is None else answer)(scope, receive, send_marked)
+        await (self._app if answer is None else answer)(scope, receive_bounded, send_marked)
 
     def _check(self, request: Request) -> Response | None:
         headers = request.headers
-        if not self._access.allows_host(headers.get("host", "")):
+        hosts = headers.getlist("host")
+        if len(hosts) != 1 or not self._access.allows_host(hosts[0]):
             return self._refuse(
                 request,
                 421,
@@ -136,10 +150,13 @@ def _same(given: str, wanted: str) -> bool:
     return hmac.compare_digest(given.encode(), wanted.encode())
 
 
+_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:@/]+))(?::\d*)?")
+
+
 def _strip_port(host: str) -> str:
-    if host.startswith("["):
-        return host[1:].split("]", 1)[0]
-    return host.rsplit(":", 1)[0] if host.count(":") == 1 else host
+    """The name or address of a Host header; empty when it is neither."""
+    found = _HOST.fullmatch(host)
+    return (found[1] or found[2]) if found else ""
 
 
 def _is_address(name: str) -> bool:

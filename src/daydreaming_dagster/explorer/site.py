@@ -29,6 +29,7 @@ _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 1.5, 30.0
 _CATALOGUE_S = 1.0
 """For so long the input files are taken to be as they were: a page asks for names hundreds of times."""
 _MOST_KEPT_ANSWERS = 512
+_MOST_SENTENCES = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class Site:
         self._catalogue_until = 0.0
         self._keys: list[str] = []
         self._ranking_stamp = -1
+        self._said: dict[str, str] = {}
         self._lock = threading.Lock()
         SearchIndex(self.store).close()  # so that there is something to read from the first request on
 
@@ -176,6 +178,19 @@ class Site:
         endpoints = catalogue.endpoints.values() if catalogue else ()
         names = {endpoint.api_key_env for endpoint in endpoints if endpoint.api_key_env} | {"OPENROUTER_API_KEY"}
         return [key for name in names if len(key := self._environ.get(name, "").strip()) >= 8]
+
+    def say(self, text: str) -> str:
+        """Keeps a sentence for the page that follows, whose address holds only a key: nobody can make one up."""
+        key = secrets.token_urlsafe(9)
+        with self._lock:
+            while len(self._said) >= _MOST_SENTENCES:
+                self._said.pop(next(iter(self._said)))
+            self._said[key] = text
+        return key
+
+    def find_said(self, key: str) -> str:
+        """The sentence kept under a key, empty when there is none."""
+        return self._said.get(key, "")
 
     def is_write_token(self, given: str) -> bool:
         """Whether a form carries the token that only our own pages hold."""

@@ -31,6 +31,7 @@ _RATER = re.compile(r"\w[\w .@'-]{0,59}")
 _ESSAY = re.compile(rf"{Stage.ESSAY.id_prefix}[A-Za-z0-9_.-]{{1,80}}")
 _TEMPLATE = re.compile(r"[\w.+@~-]{1,120}")
 _SHOWN_PROBLEMS = 10
+_FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
 
 Scales = Mapping[str, tuple[float, float]]
 """Ends of the scale by evaluation template."""
@@ -186,12 +187,13 @@ def read_ratings(paths: DataPaths) -> HumanRatings:
 
 
 def dump_csv(ratings: Iterable[HumanRating]) -> str:
-    """Lines as a CSV table with a header."""
+    """Lines as a CSV table with a header; a comment that a spreadsheet would take for a formula begins with `'`."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
     writer.writeheader()
     for rating in ratings:
-        writer.writerow({name: "" if value is None else value for name, value in asdict(rating).items()})
+        cells = {name: "" if value is None else value for name, value in asdict(rating).items()}
+        writer.writerow({**cells, "comment": _shield(rating.comment)})
     return text.getvalue()
 
 
@@ -221,6 +223,14 @@ def import_csv(paths: DataPaths, text: str, *, scales: Scales | None = None, sou
             new.setdefault(_identity(line), line)
     append_ratings(paths, new.values())
     return len(new), len(found) - len(new)
+
+
+def _shield(comment: str) -> str:
+    return f"'{comment}" if comment.startswith(_FORMULA_SIGNS) else comment
+
+
+def _unshield(comment: str) -> str:
+    return comment[1:] if comment.startswith("'") and comment[1:].startswith(_FORMULA_SIGNS) else comment
 
 
 def _identity(line: HumanRating) -> tuple[object, ...]:
@@ -263,7 +273,7 @@ def _read_row(cells: Mapping[str, str], scales: Scales | None, source: str) -> H
         rated_at=rated_at or "1970-01-01T00:00:00.000+00:00",
         rating_id=cells.get("rating_id") or None,
         seconds=float(cells["seconds"]) if cells.get("seconds") else None,
-        comment=cells.get("comment", ""),
+        comment=_unshield(cells.get("comment", "")),
         source=cells.get("source") or source,
         scales=scales,
     )

@@ -166,14 +166,12 @@ class SearchIndex:
                 for piece in self._refresh_stage(stage):
                     found = replace(found, read=found.read + piece.read, gone=found.gone + piece.gone)
                     if time.monotonic() > self._count_at:
-                        self._score_essays()
-                        self._count_progress()
+                        self._sum_up()
                     if piece.changed and not keep_going(found):
                         return found
                 found = replace(found, scanned=found.scanned + self._count(stage))
             if found.changed:
-                self._score_essays()
-                self._count_progress()
+                self._sum_up()
         return found
 
     def replace_ranking(self, rows: Iterable[tuple[Any, ...]]) -> None:
@@ -390,8 +388,15 @@ class SearchIndex:
             ),
         )
 
+    def _sum_up(self) -> None:
+        started = time.monotonic()
+        self._score_essays()
+        self._count_progress()
+        # Of a large store that takes a while: most of the time belongs to reading.
+        ended = time.monotonic()
+        self._count_at = ended + max(_COUNT_EVERY_S, 10 * (ended - started))
+
     def _count_progress(self) -> None:
-        self._count_at = time.monotonic() + _COUNT_EVERY_S
         with self._db:
             self._db.execute("DELETE FROM progress")
             self._db.execute(

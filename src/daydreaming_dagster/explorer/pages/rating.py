@@ -55,7 +55,7 @@ def show_start(pages: Pages, request: Request) -> Response:
         "counts": sorted((rater, template, count) for (rater, template), count in counts.items()),
         "n_lines": len(known.lines),
         "damaged": known.damaged,
-        "message": request.query_params.get("message", ""),
+        "message": site.find_said(request.query_params.get("said", "")),
         "n_essays": len(find_essay_ids(site, "")),
     }
     return pages.page(request, "rate_start.html", values)
@@ -86,7 +86,7 @@ def show_essay(pages: Pages, request: Request) -> Response:
         "text": text,
         "opened_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "total": progress.left + progress.rated + progress.skipped,
-        "message": params.get("message", ""),
+        "message": site.find_said(params.get("said", "")),
     }
     return pages.page(request, "rate_essay.html", values)
 
@@ -99,7 +99,8 @@ def take_rating(pages: Pages, _: Request, form: dict[str, str]) -> Response:
     kind = {"skip": Kind.SKIPPED, "undo": Kind.WITHDRAWN}.get(action, Kind.RATING)
     given = form.get("score", "")
     if kind is Kind.RATING and not given:
-        return RedirectResponse(link_to("/rate/essay", {**kept, "message": "Choose a score first."}), status_code=303)
+        said = site.say("Choose a score first.")
+        return RedirectResponse(link_to("/rate/essay", {**kept, "said": said}), status_code=303)
     try:
         rating = build_rating(
             kept["rater"],
@@ -115,7 +116,7 @@ def take_rating(pages: Pages, _: Request, form: dict[str, str]) -> Response:
             raise ConfigurationError("There is no such essay.", fix="Go on with the next one.")
     except (ConfigurationError, ValueError) as error:
         what = error.what if isinstance(error, ConfigurationError) else "That is no number."
-        return RedirectResponse(link_to("/rate/essay", {**kept, "message": what}), status_code=303)
+        return RedirectResponse(link_to("/rate/essay", {**kept, "said": site.say(what)}), status_code=303)
     append_ratings(site.paths, [rating])
     return RedirectResponse(link_to("/rate/essay", kept), status_code=303)
 
@@ -134,9 +135,8 @@ def import_ratings(pages: Pages, request: Request, form: dict[str, str]) -> Resp
         added, known = import_csv(pages.site.paths, form.get("table", ""), scales=_find_scales(pages.site))
     except ConfigurationError as error:
         return pages.refuse(request, 400, error.what, error.fix)
-    return RedirectResponse(
-        link_to("/rate", {"message": f"{added} ratings added, {known} were there already."}), status_code=303
-    )
+    said = pages.site.say(f"{added} ratings added, {known} were there already.")
+    return RedirectResponse(link_to("/rate", {"said": said}), status_code=303)
 
 
 def export_pack(pages: Pages, request: Request) -> Response:

@@ -224,8 +224,24 @@ function specifyScores(data, width) {
   };
 }
 
+function loadScript(address) {
+  return new Promise((resolve, reject) => {
+    const script = document.createElement("script");
+    script.src = address;
+    script.onload = resolve;
+    script.onerror = () => reject(new Error(`${address} did not load`));
+    document.head.append(script);
+  });
+}
+
+let library;
+function loadLibrary(addresses) {
+  library ??= addresses.reduce((before, address) => before.then(() => loadScript(address)), Promise.resolve());
+  return library;
+}
+
 async function drawPlot(place) {
-  const answer = await fetch(place.dataset.plot);
+  const [answer] = await Promise.all([fetch(place.dataset.plot), loadLibrary(place.dataset.scripts.split(" "))]);
   const data = await answer.json();
   if (!data.rows.length) {
     place.textContent = "There is nothing to draw yet.";
@@ -241,19 +257,26 @@ async function drawPlot(place) {
   place.querySelector("svg")?.setAttribute("aria-hidden", "true");
 }
 
-function drawPlots() {
-  for (const place of document.querySelectorAll("details[open] [data-plot], section > [data-plot]")) {
-    drawPlot(place).catch((error) => {
-      place.textContent = `The drawing failed: ${error.message}`;
-    });
-  }
+function tryToDraw(place) {
+  drawPlot(place).catch((error) => {
+    place.textContent = `The drawing failed: ${error.message}`;
+  });
 }
 
+function drawPlots() {
+  for (const place of document.querySelectorAll("[data-plot]:has(svg)")) tryToDraw(place);
+}
+
+// A drawing is made, and its library loaded, when it is about to be seen.
 function setUpPlots() {
-  for (const details of document.querySelectorAll("details:has([data-plot])")) {
-    details.addEventListener("toggle", () => details.open && drawPlots());
-  }
-  drawPlots();
+  const observer = new IntersectionObserver((entries) => {
+    for (const entry of entries) {
+      if (!entry.isIntersecting) continue;
+      observer.unobserve(entry.target);
+      tryToDraw(entry.target);
+    }
+  }, { rootMargin: "300px" });
+  for (const place of document.querySelectorAll("[data-plot]")) observer.observe(place);
 }
 
 document.addEventListener("keydown", onKey);
@@ -265,4 +288,4 @@ window.addEventListener("hashchange", openTarget);
 setUpFiles();
 setUpPicking();
 setUpHelp();
-if (typeof vega !== "undefined") setUpPlots();
+setUpPlots();

@@ -32,7 +32,9 @@ function show() {
   const said = ratings[facts.essays[at]];
   for (const choice of form.elements.score) choice.checked = Boolean(said) && choice.value === said.score;
   comment.value = said ? said.comment : "";
-  document.getElementById("state").textContent = `${Object.keys(ratings).length} of ${essays.length} rated`;
+  const rated = Object.keys(ratings).length;
+  document.getElementById("state").textContent = rated === essays.length
+    ? "All are rated: save the table and send it back." : `${rated} of ${essays.length} rated`;
   opened = Date.now();
   window.scrollTo(0, 0);
 }
@@ -47,12 +49,17 @@ function quote(text) {
   return `"${String(text).replaceAll('"', '""')}"`;
 }
 
+// What a spreadsheet would take for a formula begins with a quote, which the import takes away again.
+function shield(comment) {
+  return /^[=+\-@\t\r]/.test(comment) ? `'${comment}` : comment;
+}
+
 function save() {
   keep();
   const columns = "rating_id,rater,essay_gen_id,evaluation_template,kind,score,rated_at,seconds,comment,source";
   const rows = facts.essays.filter((essay) => ratings[essay]).map((essay) => {
     const said = ratings[essay];
-    return ["", facts.rater, essay, facts.rubric, "rating", said.score, said.rated_at, said.seconds, said.comment, "pack"].map(quote).join(",");
+    return ["", facts.rater, essay, facts.rubric, "rating", said.score, said.rated_at, said.seconds, shield(said.comment), "pack"].map(quote).join(",");
   });
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([[columns, ...rows, ""].join("\n")], { type: "text/csv" }));
