@@ -60,13 +60,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=2100)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--only", nargs="*", default=[""], metavar="TEXT", help="scenarios whose name begins so")
     parser.add_argument("--growth", type=int, nargs="*", default=[1_000, 10_000, 100_000], help="cohort sizes")
     parser.add_argument("--limited-minutes", type=float, default=3.0, help="against 600 requests a minute; 0 skips it")
     parser.add_argument("--folder", type=Path, default=ROOT / ".bench", help="for scratch data; on the disk to measure")
     parser.add_argument("--store", action="store_true", help="write the table into docs/performance.md")
     options = parser.parse_args()
     lines = [describe_machine(), ""]
-    lines += measure_scenarios(options.requests, options.repeats, options.folder)
+    scenarios = [scenario for scenario in SCENARIOS if scenario.name.startswith(tuple(options.only))]
+    lines += measure_scenarios(scenarios, options.requests, options.repeats, options.folder)
     if options.limited_minutes:
         lines += measure_limited(options.limited_minutes, options.folder)
     if options.growth:
@@ -78,7 +80,7 @@ def main() -> None:
     shutil.rmtree(options.folder, ignore_errors=True)
 
 
-def measure_scenarios(requests: int, repeats: int, folder: Path) -> list[str]:
+def measure_scenarios(scenarios: Sequence[Scenario], requests: int, repeats: int, folder: Path) -> list[str]:
     """A table row per scenario and system."""
     lines = [
         f"{requests} generations each, {repeats} rounds; the median, and the range of the CPU.",
@@ -87,7 +89,7 @@ def measure_scenarios(requests: int, repeats: int, folder: Path) -> list[str]:
         "peak MB | retries | others' work, cores |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for scenario in SCENARIOS:
+    for scenario in scenarios:
         results: dict[str, list[dict[str, Any]]] = {system: [] for system in SYSTEMS}
         for _ in range(repeats):
             for system in SYSTEMS:

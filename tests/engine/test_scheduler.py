@@ -58,6 +58,16 @@ def test_what_was_begun_is_finished_before_something_new_is_begun(open_scene: Op
     assert max(begun_and_unfinished) <= 3, "one under way, one on its way to the disk"
 
 
+def test_at_the_end_the_longest_chains_go_first_so_that_the_pool_stays_full(open_scene: OpenScene) -> None:
+    scene = open_scene(drafts=20, limit=8)
+    rounds = []
+    while under_way := len(scene.client.asked):
+        rounds.append(under_way)
+        for _ in range(under_way):
+            scene.answer()
+    assert rounds == [8] * 7 + [4], "60 calls, 8 at a time: no order needs fewer rounds"
+
+
 def test_a_slow_disk_does_not_keep_the_pool_waiting(open_scene: OpenScene) -> None:
     scene = open_scene(drafts=3, limit=1)
     scene.writer.is_slow = True
