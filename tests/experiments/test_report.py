@@ -239,7 +239,7 @@ def test_a_writer_found_better_is_also_compared_without_judges_of_its_family(roo
 
     root.run(judge)
     told = text_of(write_out(look_at(root))[1])
-    assert "big is better than small by 3.00 [3.00, 3.00] points" in told
+    assert "big is better than small by 3.00 [3.00, 3.00] points over 15 combinations" in told
     assert "(without judges of the writer's own family 2.00 [2.00, 2.00])" in told
 
 

@@ -28,6 +28,7 @@ from daydreaming_dagster.analysis.statistics.bootstrap import (
 )
 from daydreaming_dagster.analysis.statistics.multiplicity import adjust_holm
 from daydreaming_dagster.analysis.statistics.permutation import compute_label_swap_p, compute_sign_flip_p
+from daydreaming_dagster.utils.wording import show_count
 
 COMPARISON_SCHEMA: Schema = {
     "construct": pl.String(),
@@ -190,7 +191,7 @@ def _compare_on(
     )
     used = int(by_combo["n"].sum()) + int(by_combo["n_b"].sum())
     without = a.height + b.height - used
-    left_out = f"{without} ratings without a counterpart left out" if without else ""
+    left_out = f"{show_count(without, 'rating')} without a counterpart left out" if without else ""
     return _paired(by_combo, margin, draws, join_notes(note, left_out))
 
 

@@ -116,20 +116,31 @@ def describe_contrast(row: Mapping[str, Any]) -> str:
     a, b, construct = row["a"], row["b"], row["construct"]
     if not row["is_comparable"]:
         return f"{construct or 'all constructs'}: {row['note']}."
-    interval = show_interval(row["effect"], row["low"], row["high"])
     units = f"{row['design']} over {show_count(row['n_clusters'], 'combination')}"
-    figures = f"difference {interval} points, p {show_p(row['p'])}, after Holm {show_p(row['p_holm'])}, {units}"
-    return f"{construct}: {_judge(row, a, b)} ({figures})."
-
-
-def _judge(row: Mapping[str, Any], a: str, b: str) -> str:
-    # A judge that gives more is lenient, not good.
-    better = "gives higher scores" if row["by"] in _JUDGING else "is better"
+    figures = f"p {show_p(row['p'])}, after Holm {show_p(row['p_holm'])}, {units}"
     if row["p_holm"] is not None and row["p_holm"] < 0.05:
-        return f"{a} {better} than {b}" if row["effect"] > 0 else f"{b} {better} than {a}"
+        more, less = (a, b) if row["effect"] > 0 else (b, a)
+        return f"{construct}: {more} {_better(row)} than {less} by {show_size(row)} points ({figures})."
+    difference = f"{a} less {b}: {show_interval(row['effect'], row['low'], row['high'])} points"
+    return f"{construct}: {_judge_undecided(row, a, b)} ({difference}, {figures})."
+
+
+def show_size(row: Mapping[str, Any]) -> str:
+    """The effect of a contrast with its interval, as points more of whichever side has more."""
+    sign = -1 if row["effect"] < 0 else 1
+    ends = sorted(sign * end for end in (row["low"], row["high"]) if end is not None)
+    return show_interval(sign * row["effect"], *(ends if len(ends) == 2 else (None, None)))
+
+
+def _better(row: Mapping[str, Any]) -> str:
+    # A judge that gives more is lenient, not good.
+    return "gives higher scores" if row["by"] in _JUDGING else "is better"
+
+
+def _judge_undecided(row: Mapping[str, Any], a: str, b: str) -> str:
     if row["is_equivalent"]:
         return f"{a} and {b} differ by less than {show_number(row['margin'], 2)} points"
-    return f"which {better} cannot be told"
+    return f"which {_better(row)} cannot be told"
 
 
 def _find_kind(workspace: Workspace, a: str, b: str, by: str) -> tuple[str, tuple[str, ...]]:

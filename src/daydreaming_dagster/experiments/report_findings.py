@@ -28,6 +28,7 @@ _SUMMED_UP = 3
 _FOUND = 0.05
 _HARDLY_ANY = 0.05
 """Reliability of the means of essays; with less a ranking shows next to nothing."""
+_OF_REPLICATES = "intra_judge_alpha"
 _STATISTICS = {
     "krippendorff_alpha_ordinal": "Krippendorff's alpha, ordinal",
     "krippendorff_alpha_interval": "Krippendorff's alpha, interval",
@@ -36,7 +37,7 @@ _STATISTICS = {
     "icc_ck": "ICC(C,k): mean of all judges, only order matters",
     "kendall_w": "Kendall's W: agreement of rankings",
     "weighted_kappa": "weighted kappa",
-    "intra_judge_alpha": "a judge with itself (alpha of replicates)",
+    _OF_REPLICATES: "a judge with itself (alpha of replicates)",
 }
 
 
@@ -73,9 +74,11 @@ def _summarise_order(material: Material, construct: str) -> str:
     reliability, lowest = current.select("e_rho2", "e_rho2_low").row(0) if current.height else (None, None)
     if reliability is not None and reliability < _HARDLY_ANY:
         return "The order of the essays is not distinguishable from chance."
-    text = f"The best essay is estimated at {show_interval(row['shrunken'], row['low'], row['high'])}"
+    about = f"{_name_concepts(material, row['combo_id'])}, by {row['generator_model'] or 'an unknown writer'}"
+    estimate = show_interval(row["shrunken"], row["low"], row["high"])
+    text = f"The best essay, {row['id']} ({about}), is estimated at {estimate}"
     if row["p_top_k"] is not None:
-        text += f" and is {_name_top(row['k'])} with a probability of {show_share(row['p_top_k'])}"
+        text += f" and is {_name_top(row['k'])} with a probability of {_show_chance(row['p_top_k'])}"
     if lowest is not None and lowest < _HARDLY_ANY:
         text += "; but that the whole order is chance cannot be ruled out"
     return f"{text}."
@@ -96,7 +99,8 @@ def _summarise_contrasts(material: Material, construct: str) -> str:
 def _summarise_contrast(material: Material, row: dict[str, Any]) -> str:
     better, worse = (row["a"], row["b"]) if row["effect"] > 0 else (row["b"], row["a"])
     sign = 1 if row["effect"] > 0 else -1
-    text = f"{better} is better than {worse} by {_show_effect(row, sign)} points"
+    units = show_count(row["n_clusters"], "combination")
+    text = f"{better} is better than {worse} by {_show_effect(row, sign)} points over {units}"
     if (others := _find_without_own_family(material, row)) is None:
         return text
     return f"{text} (without judges of the writer's own family {_show_effect(others, sign)})"
@@ -165,7 +169,7 @@ def _ranking_blocks(material: Material, construct: str, level: str) -> Iterator[
         return
     others = entries["n_other_family"].fill_null(0).sum() < entries["n"].sum()
     headers = [level, "raw mean", "estimate [95 %]", "P(top k)", "ratings"]
-    headers.insert(1, "concepts" if level == "combination" else "writer")
+    headers[1:1] = ["concepts"] if level == "combination" else ["concepts", "writer"]
     headers += ["without own family"] if others else []
     shown = entries.head(_SHOWN_ENTRIES)
     rows = [_ranking_cells(material, row, level, with_others=others) for row in shown.iter_rows(named=True)]
@@ -175,24 +179,29 @@ def _ranking_blocks(material: Material, construct: str, level: str) -> Iterator[
         f"is noise, because the first of many is partly lucky. P(top k): probability of being {_name_top(k)}.",
         headers,
         rows,
-        n_text=2,
+        n_text=headers.index("raw mean"),
     )
     if note := _first(shown["note"]):
         yield Paragraph(f"Note: {note}.")
 
 
 def _name_top(k: int) -> str:
-    return "the truly best" if k == 1 else f"among the {k} truly best"
+    return "truly the best" if k == 1 else f"among the {k} truly best"
+
+
+def _show_chance(p: float | None) -> str:
+    """A probability that was simulated, so that none at all only means very few."""
+    return show_share(p if p is None else max(p, 0.001))
 
 
 def _ranking_cells(material: Material, row: dict[str, Any], level: str, *, with_others: bool) -> list[str]:
-    about = _name_concepts(material, row["id"]) if level == "combination" else row["generator_model"] or "–"
     cells = [
         row["id"],
-        about,
+        _name_concepts(material, row["combo_id"]),
+        *([] if level == "combination" else [row["generator_model"] or "–"]),
         show_number(row["raw_mean"]),
         show_interval(row["shrunken"], row["low"], row["high"]),
-        show_share(row["p_top_k"]),
+        _show_chance(row["p_top_k"]),
         str(row["n"]),
     ]
     if with_others:
@@ -201,8 +210,8 @@ def _ranking_cells(material: Material, row: dict[str, Any], level: str, *, with_
     return cells
 
 
-def _name_concepts(material: Material, combo_id: str) -> str:
-    combination = material.scope.combinations.get(combo_id)
+def _name_concepts(material: Material, combo_id: str | None) -> str:
+    combination = material.scope.combinations.get(combo_id or "")
     concepts = material.workspace.catalogue.concepts
     if combination is None:
         return "unknown"
@@ -220,29 +229,35 @@ def _contrast_blocks(material: Material, construct: str) -> Iterator[Block]:
     shown = rows.sort("p_holm", nulls_last=True, maintain_order=True).head(_SHOWN_CONTRASTS)
     extra = ("without own family",) if material.other_family_contrasts.height else ()
     yield Grid(
-        f"Differences in points, first less second, averaged within combinations{_of_all(shown, rows)}. p: by "
+        f"Differences in points, averaged within combinations{_of_all(shown, rows)}. p: by "
         f"permutation; Holm: adjusted for all {material.contrasts.height} comparisons of this report.",
-        ("what", "first", "second", "note", "difference [95 %]", *extra, "p", "Holm", "combinations"),
+        ("first less second", "difference [95 %]", *extra, "p", "Holm", "combinations"),
         [_contrast_cells(material, row) for row in shown.iter_rows(named=True)],
-        n_text=4,
+        n_text=1,
     )
+    if notes := [_note_contrast(row) for row in shown.filter(pl.col("note").is_not_null()).iter_rows(named=True)]:
+        yield Bullets(notes)
 
 
 def _contrast_cells(material: Material, row: dict[str, Any]) -> tuple[str, ...]:
     others = _find_without_own_family(material, row)
     extra = () if material.other_family_contrasts.is_empty() else ("–" if others is None else _show_effect(others),)
-    note = (row["note"] or "–").removeprefix("not comparable because ")
     return (
-        row["by"].replace("_", " "),
-        row["a"],
-        row["b"],
-        note,
+        _name_contrast(row),
         _show_effect(row),
         *extra,
         show_p(row["p"]),
         show_p(row["p_holm"]),
         "–" if row["n_clusters"] is None else str(row["n_clusters"]),
     )
+
+
+def _name_contrast(row: dict[str, Any]) -> str:
+    return f"{row['a']} − {row['b']} ({row['by'].replace('_', ' ')})"
+
+
+def _note_contrast(row: dict[str, Any]) -> str:
+    return f"{_name_contrast(row)}: {row['note']}."
 
 
 def _concept_blocks(material: Material, construct: str) -> Iterator[Block]:
@@ -284,13 +299,18 @@ def _effect_cells(row: dict[str, Any]) -> tuple[str, ...]:
 
 def _agreement_blocks(material: Material, construct: str) -> Iterator[Block]:
     rows = material.table("agreement", construct)
+    repeated = (pl.col("statistic") != _OF_REPLICATES) | (pl.col("n") > 0)
+    shown = rows.filter(repeated)
     yield Grid(
         "1 is full agreement, 0 what chance gives. Below .667 single ratings should not be relied on, from .8 on "
         "they may.",
         ("statistic", "judges", "verdict", "value [95 %]", "ratings", "combinations"),
-        [_agreement_cells(row) for row in rows.iter_rows(named=True)],
+        [_agreement_cells(row) for row in shown.iter_rows(named=True)],
         n_text=3,
     )
+    if shown.height < rows.height:
+        once = join_words(rows.filter(~repeated)["judge_a"].drop_nulls().to_list())
+        yield Paragraph(f"Whether a judge agrees with itself is not known: no replicates that differ of {once}.")
 
 
 def _agreement_cells(row: dict[str, Any]) -> tuple[str, ...]:

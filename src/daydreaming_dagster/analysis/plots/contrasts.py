@@ -42,7 +42,10 @@ def plot_contrasts(comparison: pl.DataFrame) -> Chart:
         pl.format("{} combinations{}, {}", "n_clusters", unpaired, number).alias("facts"),
     )
     base = alt.Chart().encode(y=alt.Y("contrast:N", title=None, sort=None))
-    x = alt.X("effect:Q", title="Difference, points (right: the first is better)", scale=alt.Scale(zero=True))
+    axis = alt.Axis(labelSeparation=8, labelOverlap=True)
+    x = alt.X(
+        "effect:Q", title="Difference, points (right: the first is better)", scale=alt.Scale(zero=True), axis=axis
+    )
     zero = alt.Chart().mark_rule(color=MID, strokeDash=[4, 3]).encode(x=alt.datum(0))
     span = base.mark_rule(color=INK, size=2).encode(x=alt.X("low:Q"), x2="high:Q")
     point = base.mark_point(size=70, color=INK, strokeWidth=1.6, opacity=1).encode(

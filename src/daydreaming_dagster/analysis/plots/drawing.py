@@ -75,7 +75,9 @@ def stack_panels(layers: Chart, column: str) -> Chart:
 
 def two_digits(column: str) -> pl.Expr:
     """The numbers of a column with two digits behind the point, as text; null stays null."""
-    return pl.col(column).map_elements(lambda value: f"{value:.2f}".replace("-", "−"), return_dtype=pl.String)
+    return pl.col(column).map_elements(
+        lambda value: f"{round(value, 2) + 0.0:.2f}".replace("-", "−"), return_dtype=pl.String
+    )
 
 
 def render_png(chart: Chart, scale: float = 2.0) -> bytes:

@@ -23,6 +23,7 @@ from daydreaming_dagster.analysis.plots.drawing import (
 from daydreaming_dagster.analysis.statistics.bootstrap import BoolArray, FloatArray
 
 _TITLE, _FRONT = "Ranking", "Novelty and coherence"
+_LISTED = 30
 
 
 def plot_ranking(
@@ -88,7 +89,7 @@ def plot_front(
     y: str = "coherence",
     scale: tuple[float, float] | None = None,
 ) -> Chart:
-    """Essays by two constructs; those that no other essay beats in both are joined and named, with intervals.
+    """Essays by two constructs; those that none beats in both are joined, numbered and listed, with intervals.
 
     Args:
         ranking: a frame of `RANKING_SCHEMA`.
@@ -107,6 +108,7 @@ def plot_front(
     if both.height == 0:
         return draw_nothing(title, f"no essay was rated on both {x} and {y}")
     both = both.with_columns(best=pl.Series(find_front(both["point"].to_numpy(), both["point_y"].to_numpy())))
+    both = _number_best(both)
     axis = alt.Scale(zero=False) if scale is None else alt.Scale(domain=list(scale), nice=False)
     ticks = alt.Axis() if scale is None else points_axis(*scale)
     base = alt.Chart()
@@ -121,12 +123,33 @@ def plot_front(
         front.mark_rule(color=PALE, size=1.5).encode(y=alt.Y("low_y:Q"), y2="high_y:Q", x=at["x"]),
         front.mark_line(color=INK, size=1, interpolate="step-before", strokeDash=[4, 3]).encode(**at),
         front.mark_point(color=INK, filled=True, opacity=1, size=60).encode(**at),
-        front.mark_text(align="left", dx=7, dy=-7, fontSize=9, color=INK).encode(text="id:N", **at),
+        front.mark_text(align="left", dx=5, dy=-7, fontSize=10, color=INK).encode(text="number:N", **at),
+        _list_names(both),
         data=data(both),
     ).properties(width=WIDTH, height=WIDTH)
     return finish(
-        layers, title, f"n = {both.height} essays rated on both. Named: beaten by none in both; bars: 95 % intervals."
+        layers,
+        title,
+        f"n = {both.height} essays rated on both. Numbered: beaten by none in both; bars: 95 % intervals.",
     )
+
+
+def _number_best(essays: pl.DataFrame) -> pl.DataFrame:
+    """The essays with the number of each on the front, 1 for the highest; names would lie on each other there."""
+    names = essays.filter("best").sort("point_y", descending=True)["id"].to_list()
+    numbers = {name: str(number) for number, name in enumerate(names, start=1)}
+    return essays.with_columns(number=pl.col("id").replace_strict(numbers, default=None, return_dtype=pl.String()))
+
+
+def _list_names(essays: pl.DataFrame) -> Chart:
+    """The names behind the numbers, beside the plot."""
+    best = essays.filter("best").sort("point_y", descending=True)
+    lines = [f"{number}  {name}" for number, name in best.select("number", "id").head(_LISTED).iter_rows()]
+    if best.height > _LISTED:
+        lines.append(f"and {best.height - _LISTED} more")
+    listed = data(pl.DataFrame({"names": ["\n".join(lines)]}))
+    text = alt.Chart(listed).mark_text(align="left", baseline="top", fontSize=10, color=INK, lineBreak="\n")
+    return text.encode(x=alt.value(WIDTH + 14), y=alt.value(0), text="names:N")
 
 
 def find_front(x: FloatArray, y: FloatArray) -> BoolArray:

@@ -20,6 +20,7 @@ from daydreaming_dagster.analysis.plots.drawing import (
     two_digits,
 )
 from daydreaming_dagster.analysis.variance_components import WANTED_PHI
+from daydreaming_dagster.utils.wording import show_count
 
 _SHARES, _PANELS, _JUDGES = "Sources of variance", "Reliability of other panels", "Agreement of the judges"
 
@@ -97,6 +98,8 @@ def _panels_to_draw(d_study: pl.DataFrame, measure: str) -> pl.DataFrame:
     """Panels with as many templates as there are now, or else with the most that were looked at."""
     current = d_study.filter("is_current").select("construct", pl.col("n_templates").alias("current"))
     templates = pl.coalesce("current", pl.col("n_templates").max().over("construct"))
+    several = pl.format("{} rubrics", "n_templates")
+    rubrics = pl.when(pl.col("n_templates") == 1).then(pl.lit("1 rubric")).otherwise(several)
     return (
         d_study.join(current, on="construct", how="left")
         .filter(pl.col("n_templates") == templates, pl.col(measure).is_not_null())
@@ -106,9 +109,9 @@ def _panels_to_draw(d_study: pl.DataFrame, measure: str) -> pl.DataFrame:
             pl.col(f"{measure}_low").alias("low"),
             pl.col(f"{measure}_high").alias("high"),
             pl.col("n_replicates").cast(pl.String).alias("replicates"),
-            pl.format(
-                "{}, with {} template(s): {} ratings of {} combinations", "construct", "n_templates", "n", "n_clusters"
-            ).alias("panel"),
+            pl.format("{}, with {}: {} ratings of {} combinations", "construct", rubrics, "n", "n_clusters").alias(
+                "panel"
+            ),
             pl.when("is_current").then(pl.lit("now")).when("is_cheapest").then(pl.lit("cheapest")).alias("mark"),
         )
     )
@@ -124,7 +127,8 @@ def _cheapest(d_study: pl.DataFrame) -> list[str]:
             cost = row["cost_usd_per_essay"]
             price = "cost unknown" if cost is None else f"{cost:.4f} USD an essay"
             panel = (
-                f"{row['n_templates']} template(s) × {row['n_judges']} judge(s) × {row['n_replicates']} replicate(s)"
+                f"{show_count(row['n_templates'], 'rubric')} × {show_count(row['n_judges'], 'judge')} × "
+                f"{show_count(row['n_replicates'], 'replicate')}"
             )
             lines.append(f"Cheapest for Phi ≥ {WANTED_PHI} on {construct}: {panel}, {price}.")
         elif rows["phi"].is_not_null().any():
