@@ -19,9 +19,9 @@ from daydreaming_dagster.store.generations import GenerationMetadata, Generation
 from daydreaming_dagster.store.paths import RAW
 
 _STORED_PER_BATCH = 300
-_REST_PER_WORK = 2.0
+_REST_PER_WORK = 20.0
 """How long to rest after a batch, as a multiple of what it took: the event loop needs the interpreter more."""
-_MOST_WAITING = 5000
+_MOST_WAITING = 20_000
 """With more generations waiting than this, there is no rest: what waits takes memory."""
 
 
