@@ -108,7 +108,9 @@ def test_templates_that_measure_different_things_are_not_comparable() -> None:
     )
     row = one_row(compare_levels(ratings, "evaluation_template"))
     assert row["is_comparable"] is False
-    assert row["note"] == ("not comparable because they measure different things: coh coherence, nov novelty_judged")
+    assert row["note"] == (
+        "not comparable because they measure different things: coh is about coherence, nov about novelty_judged"
+    )
     assert row["effect"] is None
 
 
@@ -203,12 +205,22 @@ def test_no_ratings_give_a_header_with_the_right_types() -> None:
     assert dict(table.schema) == COMPARISON_SCHEMA
 
 
-def test_relabelling_calls_null_data_different_in_five_percent_of_runs() -> None:
+@pytest.mark.parametrize(("sizes", "spreads"), [((8, 12), (1.0, 1.0)), ((6, 24), (1.5, 0.7)), ((6, 24), (0.7, 1.5))])
+def test_relabelling_calls_null_data_different_in_five_percent_of_runs(
+    sizes: tuple[int, int], spreads: tuple[float, float]
+) -> None:
     rng = np.random.default_rng(2)
     runs = 500
-    found = sum(
-        compute_label_swap_p(rng.normal(size=8), rng.normal(size=12), permutations=199, seed=run) < 0.05
-        for run in range(runs)
-    )
-    assert 0.03 <= found / runs <= 0.075
+    found = 0
+    for run in range(runs):
+        first, second = (rng.normal(0, spread, size) for size, spread in zip(sizes, spreads, strict=True))
+        found += compute_label_swap_p(first, second, permutations=199, seed=run) < 0.05
+    assert 0.02 <= found / runs <= 0.09
+
+
+def test_relabelling_of_groups_that_do_not_scatter_compares_their_means() -> None:
+    two, one = np.full(5, 2.0), np.ones(5)
+    assert compute_label_swap_p(two, one) < 0.02
+    assert compute_label_swap_p(two, two) == 1.0
+    assert compute_label_swap_p(np.array([2.0]), np.array([1.0, 1.2, 0.8])) == pytest.approx(0.25, abs=0.02)
     assert math.isnan(compute_label_swap_p(np.empty(0), np.ones(3)))

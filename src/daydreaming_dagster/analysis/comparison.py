@@ -162,7 +162,7 @@ def _why_no_construct(a: Side, b: Side, measured: list[set[str]]) -> str:
     if empty:
         return f"{' and '.join(dict.fromkeys(empty))} {'has' if len(empty) == 1 else 'have'} no ratings"
     lists = [", ".join(sorted(has)) for has in measured]
-    return f"they measure different things: {a.label} {lists[0]}, {b.label} {lists[1]}"
+    return f"they measure different things: {a.label} is about {lists[0]}, {b.label} about {lists[1]}"
 
 
 def _compare_on(

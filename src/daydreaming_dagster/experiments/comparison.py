@@ -20,7 +20,7 @@ from daydreaming_dagster.analysis.statistics.multiplicity import adjust_holm
 from daydreaming_dagster.domain.errors import ConfigurationError
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.workspace import Workspace
-from daydreaming_dagster.experiments.report_wording import show_interval, show_number, show_p
+from daydreaming_dagster.experiments.report_wording import join_words, show_interval, show_number, show_p
 from daydreaming_dagster.experiments.scope import list_experiments, read_scope, scope_of_cohort
 from daydreaming_dagster.experiments.scope_tables import build_scope_ratings
 from daydreaming_dagster.store.cohorts import iter_cohort_ids, read_cohort
@@ -193,7 +193,7 @@ def _unknown(name: str, known: Mapping[str, set[str]]) -> ConfigurationError:
     near = get_close_matches(name, sorted(set().union(*known.values())), n=3)
     hint = f" Did you mean {', '.join(near)}?" if near else ""
     return ConfigurationError(
-        f"There is no {' or '.join(known)} called '{name}'.{hint}",
+        f"There is no {join_words(list(known), 'or')} called '{name}'.{hint}",
         fix="See what there is: templates and models in data/1_raw, cohorts in data/cohorts, and daydreaming status",
         reason="unknown_name",
         culprits={"name": name},

@@ -169,7 +169,7 @@ def _ranking_blocks(material: Material, construct: str, level: str) -> Iterator[
         return
     others = entries["n_other_family"].fill_null(0).sum() < entries["n"].sum()
     headers = [level, "raw mean", "estimate [95 %]", "P(top k)", "ratings"]
-    headers[1:1] = ["concepts"] if level == "combination" else ["concepts", "writer"]
+    headers.insert(1, "concepts" if level == "combination" else "concepts and writer")
     headers += ["without own family"] if others else []
     shown = entries.head(_SHOWN_ENTRIES)
     rows = [_ranking_cells(material, row, level, with_others=others) for row in shown.iter_rows(named=True)]
@@ -179,7 +179,7 @@ def _ranking_blocks(material: Material, construct: str, level: str) -> Iterator[
         f"is noise, because the first of many is partly lucky. P(top k): probability of being {_name_top(k)}.",
         headers,
         rows,
-        n_text=headers.index("raw mean"),
+        n_text=2,
     )
     if note := _first(shown["note"]):
         yield Paragraph(f"Note: {note}.")
@@ -195,10 +195,10 @@ def _show_chance(p: float | None) -> str:
 
 
 def _ranking_cells(material: Material, row: dict[str, Any], level: str, *, with_others: bool) -> list[str]:
+    writer = "" if level == "combination" else f", by {row['generator_model'] or 'an unknown writer'}"
     cells = [
         row["id"],
-        _name_concepts(material, row["combo_id"]),
-        *([] if level == "combination" else [row["generator_model"] or "–"]),
+        f"{_name_concepts(material, row['combo_id'])}{writer}",
         show_number(row["raw_mean"]),
         show_interval(row["shrunken"], row["low"], row["high"]),
         _show_chance(row["p_top_k"]),
