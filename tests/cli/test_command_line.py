@@ -72,6 +72,21 @@ def test_an_error_is_a_sentence_and_a_fix_and_one(root: RatedRoot, capsys: pytes
     assert "Traceback" not in told
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("DD_K_MAX", "abc"), ("DD_DRAFT_TEMPERATURE", "hot"), ("DD_EXECUTOR", "foo"),
+        ("DD_EVALUATION_MAX_TOKENS", "-3"), ("DD_DESCRIPTION_LEVEL", "tiny"),
+    ],
+)  # fmt: skip
+def test_a_setting_that_cannot_be_is_named_with_its_value(
+    root: RatedRoot, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    assert end("plan") == 2
+    assert f"The setting {variable} cannot be {value!r}: " in capsys.readouterr().err
+
+
 def test_debug_shows_where_an_error_came_from(root: RatedRoot, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DD_DEBUG", "")  # so that what the option sets is taken back
     with pytest.raises(StoreError):

@@ -19,6 +19,7 @@ ELSEWHERE: Mapping[str, str] = {
     "make check": ".ci/run runs it",
     "make bench": "half an hour of measuring; its parts by tests/engine/test_kill.py",
     ".venv/bin/python -m benchmarks --store": "the same, and it edits a document; tests/engine/test_kill.py",
+    ".venv/bin/python -m benchmarks.kill --kills 200": "a quarter of an hour; tests/engine/test_kill.py",
     "dagster dev -f src/daydreaming_dagster/definitions.py": "serves until it is ended; "
     "tests/guide/test_automatic_updates.py",
     "daydreaming explore": "serves until it is ended; tests/guide/test_servers.py",

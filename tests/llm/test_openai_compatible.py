@@ -240,7 +240,7 @@ def test_a_server_that_is_gone_is_named() -> None:
 
     with pytest.raises(TransportError, match=r"http://127\.0\.0\.1:\d+/api/v1 cannot be reached") as caught:
         asyncio.run(call())
-    assert caught.value.reason == "connection"
+    assert caught.value.reason == "unreachable"
 
 
 def test_a_redirect_is_reported_and_not_followed_with_the_key() -> None:

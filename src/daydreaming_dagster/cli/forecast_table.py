@@ -10,28 +10,35 @@ from daydreaming_dagster.engine.forecast import Estimate, Forecast
 from daydreaming_dagster.engine.plan import Plan
 from daydreaming_dagster.engine.progress import Progress
 
+_WIDE = 110
+"""Characters of a terminal that shows everything."""
+
 
 def print_forecast(plan: Plan, forecast: Forecast) -> None:
     """What would be done and what it would take, by stage and pool."""
     if plan.size == 0:
         out().print(f"Nothing to do: all {plan.done.total()} generations are done.")
         return
-    table = Table(box=SIMPLE)
-    for heading in ("stage", "pool"):
-        table.add_column(heading)
-    for heading in ("calls", "tokens in", "tokens out", "USD", "time", "from history"):
-        table.add_column(heading, justify="right")
+    table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
+    is_wide = out().width >= _WIDE
+    table.add_column("stage", no_wrap=True)
+    for heading in ("calls", "tokens in", "tokens out", "USD", "time"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for heading in ("pool", "from history") if is_wide else ():
+        table.add_column(heading, no_wrap=True)
     for line in forecast.lines:
-        table.add_row(
-            line.stage,
-            line.pool,
+        figures = (
             _count(line.calls),
             _count(line.prompt_tokens),
             _count(line.completion_tokens),
             _money(line.cost_usd) + (" + ?" if line.unpriced_models else ""),
             _time(line.seconds),
-            f"{line.from_history:.0%}",
         )
+        # The interval stands below its figure: what is cut off at the edge of a terminal would be a wrong figure.
+        cells = [figure.replace(" (", "\n(") for figure in figures]
+        if not is_wide:
+            cells[1:3] = [figure.partition(" (")[0] for figure in figures[1:3]]
+        table.add_row(line.stage, *cells, *((line.pool, f"{line.from_history:.0%}") if is_wide else ()))
     out().print(table)
     out().print(
         f"In all {_count(forecast.calls)} calls, {_count(forecast.tokens)} tokens, {_money(forecast.cost_usd)} USD, "

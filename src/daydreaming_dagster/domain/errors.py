@@ -212,7 +212,8 @@ class RateLimitedError(ModelCallError):
 class TransportError(ModelCallError):
     """The connection failed, timed out, or the server was overloaded or broken.
 
-    Reasons: `connection`, `timeout`, `overloaded`, `server_error`, `bad_response`; `transport` where none is known.
+    Reasons: `unreachable` (nothing was sent), `connection`, `timeout`, `overloaded`, `server_error`, `bad_response`;
+    `transport` where none is known.
     """
 
     reason = "transport"

@@ -33,7 +33,8 @@ _KINDS: dict[str, tuple[type[ModelCallError], str]] = {
         TransportError,
         "Run the command again; if it stays, check base_url of endpoint '{endpoint}' in data/1_raw/llm_endpoints.csv.",
     ),
-    "connection": (
+    "connection": (TransportError, _AGAIN),
+    "unreachable": (
         TransportError,
         "Check the network and base_url of endpoint '{endpoint}' in data/1_raw/llm_endpoints.csv: daydreaming doctor",
     ),

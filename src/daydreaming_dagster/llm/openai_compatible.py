@@ -202,13 +202,16 @@ class OpenAICompatibleClient:
         try:
             async with session.request(method, url, data=data, allow_redirects=False) as response:
                 return response.status, response.headers, await response.read()
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            # Nothing was sent, so nothing can have been charged.
+            what = f"{self._base_url} cannot be reached, {_describe(error)}"
+            raise self._build_error(model, "unreachable", what) from error
         except TimeoutError as error:
             raise self._build_error(model, "timeout", f"no complete answer within {self._timeout_s:g} s") from error
         except aiohttp.ClientPayloadError as error:
             raise self._build_error(model, "bad_response", "the connection broke inside the answer") from error
         except (aiohttp.ClientError, OSError) as error:
-            detail = getattr(error, "strerror", None) or error or type(error).__name__
-            what = f"{self._base_url} cannot be reached or hung up, {detail}"
+            what = f"{self._base_url} hung up, {_describe(error)}"
             raise self._build_error(model, "connection", what) from error
 
     def _as_error(self, model: str, status: int, headers: Mapping[str, str], raw: bytes, body: Any) -> ModelCallError:
@@ -259,6 +262,10 @@ def _require_base_url(endpoint: Endpoint) -> str:
             culprits={"endpoint": endpoint.endpoint, "base_url": endpoint.base_url},
         )
     return base_url
+
+
+def _describe(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error or type(error).__name__)
 
 
 def _find_proxy(base_url: str, environ: Mapping[str, str]) -> str | None:
