@@ -243,6 +243,15 @@ def test_a_writer_found_better_is_also_compared_without_judges_of_its_family(roo
     assert "(without judges of the writer's own family 2.00 [2.00, 2.00])" in told
 
 
+def test_a_report_with_judges_of_the_own_family_only_promises_no_ranking_without_them(root: RatedRoot) -> None:
+    path = root.paths.models_csv
+    head, *rows = path.read_text().splitlines()
+    path.write_text("\n".join([f"{head},family", *(f"{row},one" for row in rows)]) + "\n")
+    root.run(spread)
+    (told,) = [caveat for caveat in find_caveats(look_at(root)) if "own family" in caveat]
+    assert told.endswith("What judges of other families would say is unknown.")
+
+
 def test_ratings_that_are_missing_for_one_judge_only_are_not_missing_at_random(root: RatedRoot) -> None:
     add_judges(root)
     root.write_replicates(evaluation=2)

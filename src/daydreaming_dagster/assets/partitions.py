@@ -1,8 +1,9 @@
 """Partitions of the stage assets: one key per generation, its gen_id. Named constants, registered by the cohort."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from dagster import AllPartitionMapping, AssetDep, DagsterInstance, DynamicPartitionsDefinition
+from sqlalchemy.exc import IntegrityError
 
 from daydreaming_dagster.domain.membership import Cohort
 from daydreaming_dagster.domain.stages import Stage
@@ -17,6 +18,8 @@ ESSAYS = DynamicPartitionsDefinition(name="essay_gens")
 
 EVALUATIONS = DynamicPartitionsDefinition(name="evaluation_gens")
 """One partition per evaluation."""
+
+_ATTEMPTS = 5
 
 PARTITIONS: Mapping[Stage, DynamicPartitionsDefinition] = {
     Stage.DRAFT: DRAFTS,
@@ -53,12 +56,25 @@ def synchronize_partitions(instance: DagsterInstance, paths: DataPaths, cohort: 
     for stage, definition in PARTITIONS.items():
         name = str(definition.name)
         known = set(instance.get_dynamic_partitions(name))
-        new = [member.gen_id for member in cohort.members if member.stage is stage and member.gen_id not in known]
-        if new:
-            instance.add_dynamic_partitions(name, new)
-        counts[f"added_{stage}s"] = len(new)
+        wanted = [member.gen_id for member in cohort.members if member.stage is stage]
+        counts[f"added_{stage}s"] = _add_missing(instance, name, wanted)
         for gen_id in known & stale:
             instance.delete_dynamic_partition(name, gen_id)
             counts["pruned"] += 1
     remember_registration(paths, cohort)
     return counts
+
+
+def _add_missing(instance: DagsterInstance, name: str, wanted: Sequence[str]) -> int:
+    for attempts_left in reversed(range(_ATTEMPTS)):
+        known = set(instance.get_dynamic_partitions(name))
+        new = [gen_id for gen_id in wanted if gen_id not in known]
+        try:
+            if new:
+                instance.add_dynamic_partitions(name, new)
+        except IntegrityError:  # another process registered some of them since they were looked up
+            if not attempts_left:
+                raise
+        else:
+            return len(new)
+    return 0

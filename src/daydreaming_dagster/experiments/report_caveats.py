@@ -143,10 +143,14 @@ def _own_family(material: Material) -> Iterator[str]:
     if own.height:
         pairs = sorted(set(own.select("judge_model", "generator_model").rows()))
         words = [f"{judge} judged {writer}" for judge, writer in pairs[:4]]
+        what_then = (
+            "The rankings show beside each estimate the one without these ratings."
+            if own.height < material.rated.height
+            else "What judges of other families would say is unknown."
+        )
         yield (
             f"{show_share(own.height / material.rated.height)} of the ratings come from a judge of the writer's own "
-            f"family ({join_words(words)}{' and others' if len(pairs) > 4 else ''}). The rankings show beside each "
-            "estimate the one without these ratings."
+            f"family ({join_words(words)}{' and others' if len(pairs) > 4 else ''}). {what_then}"
         )
     unknown = material.rated["same_family"].null_count()
     if unknown:
