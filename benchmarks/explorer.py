@@ -29,12 +29,11 @@ from itertools import combinations
 from pathlib import Path
 from urllib.parse import quote
 
-from daydreaming_dagster.domain.combinations import Combination, build_combination
+from benchmarks.workload import write_cohort
+from daydreaming_dagster.domain.combinations import build_combination
 from daydreaming_dagster.domain.membership import Axes, Member, build_cartesian_members
 from daydreaming_dagster.domain.stages import Stage
-from daydreaming_dagster.store import files
 from daydreaming_dagster.store.generations import GenerationMetadata, GenerationStore, Outcome
-from daydreaming_dagster.store.membership_csv import dump_membership
 from daydreaming_dagster.store.paths import DataPaths
 
 _BAR_S, _BROWSER_BAR_S, _BAR_MB = 0.3, 2.0, 500
@@ -106,24 +105,8 @@ def make_store(paths: DataPaths, generations: int, shape: _Shape) -> list[Member
     if not paths.manifest(_COHORT).exists():
         subprocess.run(["cp", "-r", str(_ROOT / "data" / "1_raw"), str(paths.root)], check=True)
         _write_generations(paths, members)
-        files.write_bytes(paths.membership(_COHORT), dump_membership(members))
-        files.write_json(paths.manifest(_COHORT), _build_manifest(used))
+        write_cohort(paths, _COHORT, members, used)
     return members
-
-
-def _build_manifest(combos: list[Combination]) -> dict[str, object]:
-    return {
-        "cohort_id": _COHORT,
-        "created_at": "2026-01-01T00:00:00+00:00",
-        "combinations": {
-            combo.combo_id: {
-                "concept_ids": combo.concept_ids,
-                "description_level": combo.description_level,
-                "k_max": combo.k_max,
-            }
-            for combo in combos
-        },
-    }
 
 
 def _write_generations(paths: DataPaths, members: list[Member]) -> None:

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
+from benchmarks.workload import write_cohort
 from daydreaming_dagster.domain.combinations import Combination, build_combination
 from daydreaming_dagster.domain.membership import Axes, Member, build_cartesian_members
 from daydreaming_dagster.domain.scores import format_score
 from daydreaming_dagster.domain.stages import Stage
-from daydreaming_dagster.store import files
 from daydreaming_dagster.store.generations import GenerationMetadata, GenerationStore, Outcome, compute_text_sha256
-from daydreaming_dagster.store.membership_csv import dump_membership
 from daydreaming_dagster.store.paths import DataPaths
 from daydreaming_dagster.store.raw_inputs import read_catalogue
 
@@ -82,8 +81,7 @@ def make_store(paths: DataPaths, design: Design) -> list[Member]:
     members = build_cartesian_members(COHORT, [combo.combo_id for combo in combos], design.axes)
     if not paths.manifest(COHORT).exists():
         _Writer(paths, combos, design).write(members)
-        files.write_bytes(paths.membership(COHORT), dump_membership(members))
-        files.write_json(paths.manifest(COHORT), _build_manifest(combos))
+        write_cohort(paths, COHORT, members, combos)
     return members
 
 
@@ -169,20 +167,3 @@ class _Writer:
         value += (0.7, -0.5, 0.0, 0.2, -0.2)[place % 5] + (0.8 if judge.family == writer.family else 0.0)
         value += 0.002 * (words - 700) if place == 0 else 0.0
         return round(min(9.0, max(0.0, self._chance.gauss(value, 0.9))))
-
-
-def _build_manifest(combos: Sequence[Combination]) -> Mapping[str, object]:
-    return {
-        "cohort_id": COHORT,
-        "created_at": "2026-01-02T03:00:00+00:00",
-        "package_version": "0.1.0",
-        "membership": {"mode": "cartesian"},
-        "combinations": {
-            combo.combo_id: {
-                "concept_ids": combo.concept_ids,
-                "description_level": combo.description_level,
-                "k_max": combo.k_max,
-            }
-            for combo in combos
-        },
-    }

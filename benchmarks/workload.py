@@ -3,11 +3,16 @@ and one evaluation."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from daydreaming_dagster.domain.combinations import Combination
 from daydreaming_dagster.domain.experiment_config import ExperimentConfig
+from daydreaming_dagster.domain.membership import Member
 from daydreaming_dagster.engine.workspace import Workspace
 from daydreaming_dagster.settings import Settings
+from daydreaming_dagster.store import files
+from daydreaming_dagster.store.membership_csv import dump_membership
 from daydreaming_dagster.store.paths import DataPaths
 
 GENERATIONS_PER_TREE = 3
@@ -65,3 +70,23 @@ def _config() -> ExperimentConfig:
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
+
+
+def write_cohort(paths: DataPaths, cohort_id: str, members: Sequence[Member], combos: Sequence[Combination]) -> None:
+    """Writes a cohort of generations that are stored already; its manifest last, which says that all of it is there."""
+    files.write_bytes(paths.membership(cohort_id), dump_membership(members))
+    manifest = {
+        "cohort_id": cohort_id,
+        "created_at": "2026-01-02T03:00:00+00:00",
+        "package_version": "0.1.0",
+        "membership": {"mode": "cartesian"},
+        "combinations": {
+            combo.combo_id: {
+                "concept_ids": combo.concept_ids,
+                "description_level": combo.description_level,
+                "k_max": combo.k_max,
+            }
+            for combo in combos
+        },
+    }
+    files.write_json(paths.manifest(cohort_id), manifest)

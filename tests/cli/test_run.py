@@ -16,7 +16,7 @@ def test_a_missing_key_is_told_before_anything_is_written(tmp_path: Path) -> Non
     assert ended.stdout == ""
     assert ended.stderr == (
         "Error: Endpoint 'openrouter' needs a key, and the variable NOBODYS_KEY is not set.\n"
-        "  → Put NOBODYS_KEY=<your key> into .env, or export it. Without a key, the embedded model works: "
+        '  → export NOBODYS_KEY="your key", or write it into .env. Without a key, the embedded model works: '
         "daydreaming demo\n"
     )
     assert not (tmp_path / "data" / "cohorts").exists()

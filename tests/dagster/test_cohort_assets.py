@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 from tests.dagster.scene import FIVE, PAIR, Scene, tell_failure
 
 from daydreaming_dagster.domain.stages import Stage
@@ -37,6 +38,22 @@ def test_cohort_pair_and_combinations_together(scene: Scene) -> None:
 def test_each_asset_alone_works_once_there_is_a_cohort(scene: Scene, name: str) -> None:
     scene.build_cohort()
     assert scene.materialize([name]).success
+
+
+def test_partitions_that_another_process_registers_meanwhile_are_no_failure(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add = scene.instance.add_dynamic_partitions
+
+    def add_second(name: str, keys: list[str]) -> None:
+        monkeypatch.setattr(scene.instance, "add_dynamic_partitions", add)
+        add(name, keys[:1])  # the other process, after this one has looked and before it writes
+        raise IntegrityError("INSERT INTO dynamic_partitions", None, ValueError("UNIQUE constraint failed"))
+
+    monkeypatch.setattr(scene.instance, "add_dynamic_partitions", add_second)
+    assert scene.materialize(PAIR).success
+    for stage in Stage:
+        assert set(scene.partitions(stage)) == set(scene.of_stage(stage))
 
 
 def test_membership_without_a_cohort_says_how_to_make_one(scene: Scene) -> None:

@@ -236,10 +236,12 @@ def test_a_reached_budget_leaves_the_rest_to_do(open_scene: OpenScene, tmp_path:
 
 
 def test_a_dead_connection_counts_as_unknown_spend_and_a_clear_refusal_as_none(open_scene: OpenScene) -> None:
-    scene = open_scene(drafts=2, limit=2)
+    scene = open_scene(drafts=3, limit=3)
     scene.fail(0, call_error(TransportError, "timeout"))
     scene.fail(0, call_error(TransportError, "overloaded"))
+    scene.fail(0, call_error(TransportError, "unreachable"))
     assert sorted((row.state, row.reason) for row in scene.writer.rows.values()) == [
         ("failed", "overloaded"),
+        ("failed", "unreachable"),
         ("unknown", "timeout"),
     ]

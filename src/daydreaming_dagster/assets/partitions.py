@@ -20,6 +20,7 @@ EVALUATIONS = DynamicPartitionsDefinition(name="evaluation_gens")
 """One partition per evaluation."""
 
 _ATTEMPTS = 5
+"""To register keys while other processes do."""
 
 PARTITIONS: Mapping[Stage, DynamicPartitionsDefinition] = {
     Stage.DRAFT: DRAFTS,
@@ -55,10 +56,9 @@ def synchronize_partitions(instance: DagsterInstance, paths: DataPaths, cohort: 
     counts["pruned"] = 0
     for stage, definition in PARTITIONS.items():
         name = str(definition.name)
-        known = set(instance.get_dynamic_partitions(name))
         wanted = [member.gen_id for member in cohort.members if member.stage is stage]
         counts[f"added_{stage}s"] = _add_missing(instance, name, wanted)
-        for gen_id in known & stale:
+        for gen_id in stale.intersection(instance.get_dynamic_partitions(name)):
             instance.delete_dynamic_partition(name, gen_id)
             counts["pruned"] += 1
     remember_registration(paths, cohort)
@@ -66,14 +66,16 @@ def synchronize_partitions(instance: DagsterInstance, paths: DataPaths, cohort: 
 
 
 def _add_missing(instance: DagsterInstance, name: str, wanted: Sequence[str]) -> int:
-    for attempts_left in reversed(range(_ATTEMPTS)):
+    """Registers keys, also while other processes register some of the same; returns how many were new."""
+    for attempt in range(1, _ATTEMPTS + 1):
         known = set(instance.get_dynamic_partitions(name))
         new = [gen_id for gen_id in wanted if gen_id not in known]
+        if not new:
+            break
         try:
-            if new:
-                instance.add_dynamic_partitions(name, new)
-        except IntegrityError:  # another process registered some of them since they were looked up
-            if not attempts_left:
+            instance.add_dynamic_partitions(name, new)
+        except IntegrityError:  # somebody registered some of them since they were looked up
+            if attempt == _ATTEMPTS:
                 raise
         else:
             return len(new)

@@ -11,7 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from daydreaming_dagster.domain.catalogue import Catalogue, Endpoint
-from daydreaming_dagster.domain.errors import DayDreamingError
+from daydreaming_dagster.domain.errors import ConfigurationError, DayDreamingError
+from daydreaming_dagster.llm.keys import require_key
 from daydreaming_dagster.store.paths import DataPaths
 from daydreaming_dagster.store.raw_inputs import read_catalogue
 
@@ -112,7 +113,7 @@ def _look_at_endpoint(endpoint: Endpoint, models: list[str], environ: Mapping[st
     if endpoint.kind == "embedded":
         state, fix = _look_at_embedded()
     elif endpoint.api_key_env:
-        state, fix = _look_at_key(endpoint.api_key_env, environ)
+        state, fix = _look_at_key(endpoint, environ)
     else:
         state, fix = "needs no key", ""
     return Finding(f"endpoint {endpoint.endpoint}", f"{state} (for {', '.join(models)})", fix)
@@ -125,7 +126,9 @@ def _look_at_embedded() -> tuple[str, str]:
     return "model installed", ""
 
 
-def _look_at_key(variable: str, environ: Mapping[str, str]) -> tuple[str, str]:
-    if environ.get(variable, "").strip():
-        return f"{variable} is set", ""
-    return f"{variable} is not set", f'export {variable}="your key", or write it into .env'
+def _look_at_key(endpoint: Endpoint, environ: Mapping[str, str]) -> tuple[str, str]:
+    try:
+        require_key(endpoint, environ)
+    except ConfigurationError as error:
+        return error.what.removesuffix("."), error.fix
+    return f"{endpoint.api_key_env} is set", ""

@@ -11,9 +11,9 @@ from typing import Any
 
 import orjson
 
-from daydreaming_dagster.llm.json_values import as_float, as_int, as_mapping, as_text
 from daydreaming_dagster.llm.output_shapes import build_response_format
 from daydreaming_dagster.llm.protocol import ChatRequest, ChatResponse, Usage
+from daydreaming_dagster.utils.json_values import as_float, as_int, as_mapping, as_text
 
 _NO_USAGE = Usage()
 

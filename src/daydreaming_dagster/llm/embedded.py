@@ -14,7 +14,6 @@ from typing import Any
 
 from daydreaming_dagster.domain.catalogue import Endpoint
 from daydreaming_dagster.domain.errors import ConfigurationError, ModelCallError, RefusedError, TransportError
-from daydreaming_dagster.llm.json_values import as_int, as_mapping, as_text
 from daydreaming_dagster.llm.llama_server import (
     CONTEXT_TOKENS,
     LlamaServer,
@@ -25,6 +24,7 @@ from daydreaming_dagster.llm.llama_server import (
 )
 from daydreaming_dagster.llm.output_shapes import build_grammar
 from daydreaming_dagster.llm.protocol import ChatRequest, ChatResponse, Usage
+from daydreaming_dagster.utils.json_values import as_int, as_mapping, as_text
 
 MODEL_NAME = "SmolLM2-135M-Instruct"
 _SAMPLING = {"repeat_penalty": 1.1}  # without it so small a model soon repeats one sentence for ever

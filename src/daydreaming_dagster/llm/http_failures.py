@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from daydreaming_dagster.domain.errors import ModelCallError, RateLimitedError, RefusedError, TransportError
-from daydreaming_dagster.llm.json_values import as_float, as_mapping
+from daydreaming_dagster.utils.json_values import as_float, as_mapping
 
 _LONGEST_MESSAGE_CHARS = 500
 _IN_FLIGHT_BUDGET = "openrouter_in_flight_budget"

@@ -26,7 +26,8 @@ def require_key(endpoint: Endpoint, environ: Mapping[str, str]) -> str:
     problem = "holds characters that no key has" if key else "is not set"
     raise ConfigurationError(
         f"Endpoint '{endpoint.endpoint}' needs a key, and the variable {name} {problem}.",
-        fix=f"Put {name}=<your key> into .env, or export it. Without a key, the embedded model works: daydreaming demo",
+        fix=f'export {name}="your key", or write it into .env. Without a key, the embedded model works: '
+        "daydreaming demo",
         reason="api_key_missing",
         culprits={"endpoint": endpoint.endpoint, "api_key_env": name},
     )

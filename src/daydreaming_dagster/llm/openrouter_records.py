@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from daydreaming_dagster.llm.json_values import as_float, as_int, as_mapping, as_text
+from daydreaming_dagster.utils.json_values import as_float, as_int, as_mapping, as_text
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,9 +25,11 @@ import orjson
 from daydreaming_dagster.domain.errors import StoreError
 from daydreaming_dagster.domain.scores import ScoreRefused, read_parsed_number
 from daydreaming_dagster.domain.stages import Stage
+from daydreaming_dagster.store import files
 from daydreaming_dagster.store.generations import GenerationMetadata, GenerationStore, Outcome
 from daydreaming_dagster.store.paths import METADATA, PARSED, RAW, RAW_METADATA, VERSIONS, DataPaths
 from daydreaming_dagster.store.states import MISSING_STATE, Failure, GenerationState, Status, state_of_metadata
+from daydreaming_dagster.utils.json_values import as_float, as_int, as_text
 
 SETTLED_NS = 50_000_000
 """A folder must have been left alone for so long before its time is trusted: clocks of file systems tick slowly."""
@@ -112,7 +114,6 @@ _STATE_COLUMNS = _COLUMNS[: _COLUMNS.index("has_text") + 1]
 _as_row = attrgetter(*_COLUMNS)
 _TYPES = dict.fromkeys(("mtime_ns", "lasting", "has_text", "parsed_mtime_ns", "replicate", "has_versions"), "INTEGER")
 _VERSION = 2
-_READ_BYTES = 1 << 16
 _MANY_FOLDERS, _READERS = 500, 8
 
 
@@ -244,7 +245,7 @@ def read_summary(store: GenerationStore, stage: Stage, gen_id: str, mtime_ns: in
         # What is done and in order, nearly always all there is, is read without a detour.
         metadata = GenerationMetadata.of_json(_read_object(f"{folder}/{METADATA}"), stage, gen_id)
         raw: Mapping[str, Any] = _read_object(f"{folder}/{RAW_METADATA}")
-        parsed: str | None = _read_bytes(f"{folder}/{PARSED}").decode()
+        parsed: str | None = files.read_quickly(f"{folder}/{PARSED}").decode()
     except (OSError, ValueError):
         metadata, raw, parsed = _read_carefully(store, stage, gen_id)
     has_text = os.path.exists(f"{folder}/{RAW}")  # noqa: PTH110 - once per generation of a whole store
@@ -265,22 +266,10 @@ def _read_carefully(
 
 
 def _read_object(path: str) -> dict[str, Any]:
-    value = orjson.loads(_read_bytes(path))
+    value = orjson.loads(files.read_quickly(path))
     if not isinstance(value, dict):
         raise ValueError(path)
     return value
-
-
-def _read_bytes(path: str) -> bytes:
-    """All of a file. An open file object costs several times as much, which shows over a hundred thousand of them."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        content = os.read(handle, _READ_BYTES)
-        while len(content) % _READ_BYTES == 0 and (more := os.read(handle, _READ_BYTES)):
-            content += more
-        return content
-    finally:
-        os.close(handle)
 
 
 def summarize_outcome(outcome: Outcome, mtime_ns: int, facts: FileFacts | None = None) -> Summary:
@@ -371,24 +360,24 @@ def _summarize(
         llm_model_id=metadata.llm_model_id,
         parent_gen_id=metadata.parent_gen_id,
         origin_cohort_id=metadata.origin_cohort_id,
-        attempts=_whole(raw.get("attempts")),
-        prompt_tokens=_whole(usage.get("prompt_tokens")),
-        completion_tokens=_whole(usage.get("completion_tokens")),
-        cost_usd=_number(raw.get("cost_usd")),
-        duration_s=_number(raw.get("duration_s")),
-        request_sha256=_text(raw.get("request_sha256")),
+        attempts=as_int(raw.get("attempts")),
+        prompt_tokens=as_int(usage.get("prompt_tokens")),
+        completion_tokens=as_int(usage.get("completion_tokens")),
+        cost_usd=as_float(raw.get("cost_usd")),
+        duration_s=as_float(raw.get("duration_s")),
+        request_sha256=as_text(raw.get("request_sha256")),
         score=score,
         parsed_mtime_ns=facts.parsed_mtime_ns,
         has_versions=facts.has_versions,
         combo_id=metadata.combo_id,
         replicate=metadata.replicate,
         experiment_id=metadata.experiment_id,
-        input_mode=_text(raw.get("input_mode")),
-        copied_from=_text(raw.get("copied_from")),
-        provider=_text(raw.get("provider")),
-        model_answered=_text(raw.get("model_answered")),
-        started_at=_text(raw.get("started_at")),
-        finished_at=_text(raw.get("finished_at")),
+        input_mode=as_text(raw.get("input_mode")),
+        copied_from=as_text(raw.get("copied_from")),
+        provider=as_text(raw.get("provider")),
+        model_answered=as_text(raw.get("model_answered")),
+        started_at=as_text(raw.get("started_at")),
+        finished_at=as_text(raw.get("finished_at")),
     )
     if (failure := state.failure) is None:
         return summary
@@ -417,18 +406,6 @@ def _mean_and_sd(mean: float | None, mean_of_squares: float | None) -> tuple[flo
     if mean is None or mean_of_squares is None:
         return 0.0, 0.0
     return mean, math.sqrt(max(0.0, mean_of_squares - mean**2))
-
-
-def _whole(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _text(value: Any) -> str | None:
-    return str(value) if value else None
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _copy_to_memory(paths: DataPaths) -> sqlite3.Connection:

@@ -30,6 +30,7 @@ import orjson
 
 from daydreaming_dagster.domain.errors import DayDreamingError, StoreError
 from daydreaming_dagster.domain.stages import Stage
+from daydreaming_dagster.store import files
 from daydreaming_dagster.store.cohorts import iter_cohort_ids, read_cohort
 from daydreaming_dagster.store.combinations import read_combo_registry
 from daydreaming_dagster.store.generations import GenerationMetadata, GenerationStore, Outcome
@@ -48,7 +49,6 @@ _PARENTS_KEPT = 2048
 """Texts of drafts or essays kept while what was made from them is read: of some ten kilobytes each."""
 _COUNT_EVERY_S = 5.0
 """How old scores and the counts of cohorts may get while a large store is read for the first time."""
-_READ_BYTES = 1 << 16
 _WORDS_HELD_BYTES = 16 << 20
 _VERSION = 4
 _COLUMNS = (
@@ -227,8 +227,8 @@ class SearchIndex:
     def _read(self, stage: Stage, gen_id: str) -> _Files:
         folder = f"{self._paths.stage(stage)}/{gen_id}/"
         try:
-            metadata, raw_metadata = (_load_object(_read_file(folder + name)) for name in (METADATA, RAW_METADATA))
-            raw, parsed, prompt = (_decode(_read_file(folder + name)) for name in (RAW, PARSED, PROMPT))
+            metadata, raw_metadata = (_load_object(_find_file(folder + name)) for name in (METADATA, RAW_METADATA))
+            raw, parsed, prompt = (_decode(_find_file(folder + name)) for name in (RAW, PARSED, PROMPT))
         except (OSError, ValueError):
             # Something is unusual: `read_summary` says what.
             return _Files(gen_id, None, {}, None, None, "")
@@ -261,7 +261,7 @@ class SearchIndex:
 
     def _find_parent_text(self, stage: Stage, gen_id: str) -> str:
         try:
-            return (_decode(_read_file(f"{self._paths.stage(stage)}/{gen_id}/{PARSED}")) or "").strip()
+            return (_decode(_find_file(f"{self._paths.stage(stage)}/{gen_id}/{PARSED}")) or "").strip()
         except (OSError, ValueError):
             return ""
 
@@ -512,19 +512,11 @@ def _scan(paths: DataPaths, stage: Stage) -> Iterator[tuple[str, int]]:
         return
 
 
-def _read_file(path: str) -> bytes | None:
-    """All of a file, None where there is none. An open file object costs several times as much."""
+def _find_file(path: str) -> bytes | None:
     try:
-        handle = os.open(path, os.O_RDONLY)
+        return files.read_quickly(path)
     except FileNotFoundError:
         return None
-    try:
-        content = os.read(handle, _READ_BYTES)
-        while len(content) % _READ_BYTES == 0 and (more := os.read(handle, _READ_BYTES)):
-            content += more
-        return content
-    finally:
-        os.close(handle)
 
 
 def _load_object(content: bytes | None) -> dict[str, Any]:
