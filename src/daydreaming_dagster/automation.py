@@ -24,6 +24,7 @@ from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from pydantic import Field
 
 from daydreaming_dagster.assets.generation_step import EXPERIMENT_TAG, build_failure_of_many, build_step_records
+from daydreaming_dagster.assets.group_cohorts import COHORT_ASSETS
 from daydreaming_dagster.assets.partitions import synchronize_partitions
 from daydreaming_dagster.domain.errors import ConfigurationError
 from daydreaming_dagster.domain.membership import require_valid_parents
@@ -254,13 +255,7 @@ def store_report() -> None:
 
 cohort_assets = define_asset_job(
     "cohort_assets",
-    selection=[
-        "selected_combo_mappings",
-        "content_combinations",
-        "cohort_id",
-        "cohort_membership",
-        "register_cohort_partitions",
-    ],
+    selection=list(COHORT_ASSETS),
     description="The cohort that the inputs describe, and its partitions. Calls no model.",
 )
 

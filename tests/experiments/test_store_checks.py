@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +15,8 @@ from daydreaming_dagster.domain.membership import Member
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.experiments.store_checks import CheckResult, check_membership, run_store_checks
 
+LONG_AGO_NS = 1_000_000_000_000_000_000
+
 
 def run(root: RatedRoot) -> dict[str, CheckResult]:
     return {result.name: result for result in run_store_checks(root.workspace())}
@@ -24,7 +27,8 @@ def test_a_complete_store_passes_every_check(root: RatedRoot) -> None:
     results = run(root)
     assert all(result.passed for result in results.values()), results
     assert set(results) == {
-        "metadata", "parents", "duplicates", "scores", "cohorts", "orphans", "templates", "membership", "coverage",
+        "metadata", "index", "parents", "duplicates", "scores", "cohorts", "orphans", "templates", "membership",
+        "coverage",
     }  # fmt: skip
 
 
@@ -91,6 +95,17 @@ def test_what_is_broken_is_named_with_a_way_out(
     result = run(root)[name]
     assert culprit in result.culprits
     assert result.fix
+
+
+def test_a_file_that_was_rewritten_in_place_is_found_although_its_folder_looks_untouched(root: RatedRoot) -> None:
+    judged = evaluations(root.run(spread))[0]
+    folder = root.paths.generation(Stage.EVALUATION, judged.gen_id)
+    os.utime(folder, ns=(LONG_AGO_NS, LONG_AGO_NS))
+    assert run(root)["index"].passed
+    (folder / "raw_metadata.json").write_text("{")
+    result = run(root)["index"]
+    assert [culprit.startswith(f"evaluation {judged.gen_id}: ") for culprit in result.culprits] == [True]
+    assert str(root.paths.index) in result.fix
 
 
 def test_a_damaged_cohort_is_told_and_stops_nothing(root: RatedRoot) -> None:

@@ -23,6 +23,13 @@ from daydreaming_dagster.store.blueprints import read_selection
 from daydreaming_dagster.store.combinations import write_selected_combinations
 
 COHORT_GROUP = "cohort"
+COHORT_ASSETS = (
+    "selected_combo_mappings",
+    "content_combinations",
+    "cohort_id",
+    "cohort_membership",
+    "register_cohort_partitions",
+)
 _SHOWN_COMBINATIONS = 50
 _FORGETFUL = (
     "DAGSTER_HOME is not set: Dagster forgets these partitions when the command ends. "

@@ -3,7 +3,7 @@
 from dagster import AssetCheckExecutionContext, AssetCheckResult, AssetCheckSeverity, MetadataValue, asset_check
 
 from daydreaming_dagster.assets.partitions import PARTITIONS
-from daydreaming_dagster.engine.workspace import REBUILD_COMMAND
+from daydreaming_dagster.domain.membership import REBUILD_COMMAND
 from daydreaming_dagster.experiments.result_tables import MAKE_RESULTS, parsed_scores_path
 from daydreaming_dagster.experiments.store_checks import (
     CheckResult,

@@ -9,6 +9,7 @@ from typing import Any
 from rich.markup import escape
 
 from daydreaming_dagster import definitions
+from daydreaming_dagster.assets.group_cohorts import COHORT_ASSETS
 from daydreaming_dagster.automation import CohortRunConfig, RunBoard
 from daydreaming_dagster.cli.closing_page import print_closing_page, print_work
 from daydreaming_dagster.cli.console import count_by_stage, print_line
@@ -18,13 +19,6 @@ from daydreaming_dagster.engine.cohort_run import Choice, plan_cohort_run, requi
 from daydreaming_dagster.resources.dagster_home import open_instance
 from daydreaming_dagster.resources.workspace import ExperimentConfigResource, WorkspaceResource
 
-COHORT_ASSETS = (
-    "selected_combo_mappings",
-    "content_combinations",
-    "cohort_id",
-    "cohort_membership",
-    "register_cohort_partitions",
-)
 RESULT_GROUPS = ("results_processing", "results_summary", "results_analysis")
 
 

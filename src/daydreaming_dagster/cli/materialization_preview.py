@@ -12,9 +12,10 @@ from rich.markup import escape
 from daydreaming_dagster.cli.console import count_by_stage, print_line
 from daydreaming_dagster.cli.forecast_table import print_forecast
 from daydreaming_dagster.cli.materialization import Materialization
+from daydreaming_dagster.domain.membership import REBUILD_COMMAND
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.cohort_run import Choice, CohortRows, forecast_cohort_run, plan_free_steps
-from daydreaming_dagster.engine.workspace import REBUILD_COMMAND, Workspace
+from daydreaming_dagster.engine.workspace import Workspace
 from daydreaming_dagster.experiments.diagnosis import diagnose
 
 

@@ -34,6 +34,7 @@ def select_top(
     from daydreaming_dagster.cli.console import print_line
     from daydreaming_dagster.cli.opening import open_workspace
     from daydreaming_dagster.domain.errors import UsageError
+    from daydreaming_dagster.domain.membership import REBUILD_COMMAND
     from daydreaming_dagster.domain.selection import Mode
     from daydreaming_dagster.experiments.essay_selection import choose_top_essays, write_selection
 
@@ -60,4 +61,4 @@ def select_top(
     print_line(
         f"{len(selection.essays)} essays by {', '.join(selection.templates)} written to {escape(str(selection.path))}."
     )
-    print_line('Next: daydreaming materialize --select "cohort_id,cohort_membership"')
+    print_line(f"Next: {REBUILD_COMMAND}")

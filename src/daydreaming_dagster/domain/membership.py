@@ -25,7 +25,8 @@ MEMBERSHIP_COLUMNS = (
 )
 """Columns of `membership.csv`, in order."""
 
-REBUILD = 'Rebuild the cohort: daydreaming materialize --select "cohort_id,cohort_membership"'
+REBUILD_COMMAND = 'daydreaming materialize --select "cohort_id,cohort_membership"'
+REBUILD = f"Rebuild the cohort: {REBUILD_COMMAND}"
 MODE_CARTESIAN = "cartesian"
 
 

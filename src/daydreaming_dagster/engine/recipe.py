@@ -13,7 +13,7 @@ from daydreaming_dagster.domain.catalogue import Catalogue, Model, Template
 from daydreaming_dagster.domain.combinations import Combination
 from daydreaming_dagster.domain.errors import ConfigurationError, DayDreamingError, MembershipError, ResponseError
 from daydreaming_dagster.domain.experiment_config import ExperimentConfig
-from daydreaming_dagster.domain.membership import Member
+from daydreaming_dagster.domain.membership import REBUILD, REBUILD_COMMAND, Member
 from daydreaming_dagster.domain.prompts import (
     build_concept_texts,
     render_draft_prompt,
@@ -55,8 +55,7 @@ class Recipe:
             raise ConfigurationError(
                 f"The {member.stage} template '{member.template_id}' of {member.gen_id} has no row in "
                 f"1_raw/{member.stage}_templates.csv.",
-                fix="Put the row and its file back, or rebuild the cohort: "
-                'daydreaming materialize --select "cohort_id,cohort_membership"',
+                fix=f"Put the row and its file back, or rebuild the cohort: {REBUILD_COMMAND}",
                 reason="template_missing",
                 lasting=False,
             )
@@ -72,8 +71,7 @@ class Recipe:
         if model is None:
             raise ConfigurationError(
                 f"The model '{member.llm_model_id}' of {member.gen_id} has no row in 1_raw/llm_models.csv.",
-                fix="Put the row back, or rebuild the cohort: "
-                'daydreaming materialize --select "cohort_id,cohort_membership"',
+                fix=f"Put the row back, or rebuild the cohort: {REBUILD_COMMAND}",
                 reason="model_missing",
                 lasting=False,
             )
@@ -183,7 +181,7 @@ class Recipe:
         if combination is None:
             raise MembershipError(
                 f"The combination '{member.combo_id}' of {member.gen_id} is in no combination table.",
-                fix='Rebuild the cohort: daydreaming materialize --select "cohort_id,cohort_membership"',
+                fix=REBUILD,
                 reason="combination_missing",
                 lasting=False,
             )

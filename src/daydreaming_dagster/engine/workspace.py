@@ -10,7 +10,7 @@ from daydreaming_dagster.domain.catalogue import Catalogue
 from daydreaming_dagster.domain.combinations import Combination
 from daydreaming_dagster.domain.errors import MembershipError
 from daydreaming_dagster.domain.experiment_config import ExperimentConfig
-from daydreaming_dagster.domain.membership import Cohort, Member
+from daydreaming_dagster.domain.membership import REBUILD_COMMAND, Cohort, Member
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.recipe import Recipe
 from daydreaming_dagster.store.cohorts import (
@@ -27,8 +27,6 @@ from daydreaming_dagster.store.journal import has_leftovers, recover
 from daydreaming_dagster.store.ledger import Ledger
 from daydreaming_dagster.store.paths import DataPaths
 from daydreaming_dagster.store.raw_inputs import read_catalogue
-
-REBUILD_COMMAND = 'daydreaming materialize --select "cohort_id,cohort_membership"'
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import polars as pl
 from daydreaming_dagster.analysis.top_essays import select_top_essays
 from daydreaming_dagster.domain.catalogue import Catalogue
 from daydreaming_dagster.domain.errors import ConfigurationError, StoreError
+from daydreaming_dagster.domain.membership import REBUILD_COMMAND
 from daydreaming_dagster.domain.selection import Mode
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.workspace import Workspace
@@ -24,7 +25,6 @@ PRIOR_ART = "prior_art"
 """The construct of rubrics that compare an idea with what is known."""
 
 _AGGREGATE = "Make it: daydreaming aggregate-scores"
-_REBUILD = 'daydreaming materialize --select "cohort_id,cohort_membership"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ def _build_text(essays: pl.DataFrame, templates: Sequence[str], mode: Mode | Non
     lines = [
         f"# The best {len(essays)} essays by {', '.join(templates)} (mean score, number of evaluations).",
         "# Delete or add lines as you like; docs/guides/selection_and_cube.md says what the modes do.",
-        f"# Then: {_REBUILD}",
+        f"# Then: {REBUILD_COMMAND}",
     ]
     if mode is not None:
         lines.append(f"# mode: {mode}")

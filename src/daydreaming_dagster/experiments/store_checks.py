@@ -14,13 +14,13 @@ import polars as pl
 
 from daydreaming_dagster.domain.catalogue import Catalogue
 from daydreaming_dagster.domain.errors import StoreError
-from daydreaming_dagster.domain.membership import Cohort
+from daydreaming_dagster.domain.membership import REBUILD, REBUILD_COMMAND, Cohort
 from daydreaming_dagster.domain.stages import Stage
-from daydreaming_dagster.engine.workspace import REBUILD_COMMAND, Workspace
+from daydreaming_dagster.engine.workspace import Workspace
 from daydreaming_dagster.experiments.result_tables import build_aggregated_scores
 from daydreaming_dagster.store.cohorts import find_current_cohort_id, iter_cohort_ids, read_cohort
 from daydreaming_dagster.store.generations import GenerationMetadata, GenerationStore
-from daydreaming_dagster.store.index import Index, Summary
+from daydreaming_dagster.store.index import Index, Summary, find_index_errors
 from daydreaming_dagster.store.states import Status
 
 UNREADABLE_PARSED = ("parsed_corrupt", "score_empty", "score_no_number", "score_not_finite", "score_off_scale")
@@ -57,6 +57,7 @@ def run_store_checks(workspace: Workspace) -> Iterator[CheckResult]:
     stored, unreadable = _read_metadata(store)
     summaries = read_summaries(store)
     yield _check_metadata(unreadable)
+    yield check_index(store)
     yield check_stored_parents(stored, summaries)
     yield check_duplicates(stored)
     yield check_scores(build_aggregated_scores(workspace))
@@ -87,7 +88,7 @@ def check_membership(cohort: Cohort) -> CheckResult:
         "membership",
         f"{len(lost)} rows of {cohort.cohort_id} name a parent that it does not have, {len(twice)} ids stand twice",
         [*lost, *twice],
-        f"Rebuild the cohort: {REBUILD_COMMAND}",
+        REBUILD,
     )
 
 
@@ -216,6 +217,17 @@ def _read_members(workspace: Workspace) -> tuple[set[str], dict[str, str]]:
         except StoreError as error:
             damaged[cohort_id] = error.what
     return members, damaged
+
+
+def check_index(store: GenerationStore) -> CheckResult:
+    """Whether the index says what the files say; reads every file."""
+    errors = find_index_errors(store)
+    return CheckResult(
+        "index",
+        f"{len(errors)} generations have files that were rewritten in place since they were indexed",
+        errors,
+        f"Look at what was changed, then have the index made anew: rm {store.paths.index}*",
+    )
 
 
 def _check_metadata(unreadable: Iterable[str]) -> CheckResult:

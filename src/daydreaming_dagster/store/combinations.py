@@ -23,6 +23,7 @@ from daydreaming_dagster.domain.combinations import Combination, build_all_combi
 from daydreaming_dagster.domain.errors import ConfigurationError, MembershipError, StoreError, require_no_problems
 from daydreaming_dagster.domain.experiment_config import ExperimentConfig
 from daydreaming_dagster.domain.ids import compute_combo_id
+from daydreaming_dagster.domain.membership import REBUILD_COMMAND
 from daydreaming_dagster.store import files
 from daydreaming_dagster.store.input_tables import InputLog, Row, read_table, show_path
 from daydreaming_dagster.store.paths import DataPaths
@@ -166,7 +167,7 @@ def find_unregistered(registry: Mapping[str, Combination], combinations: Iterabl
                 f"The combination '{combination.combo_id}' is already known as {_show(known)} and cannot become "
                 f"{_show(combination)}: results under that id would be mixed up.",
                 fix="Give the changed combination another combo_id in 2_tasks/selected_combo_mappings.csv (or delete "
-                'that file), then: daydreaming materialize --select "cohort_id,cohort_membership"',
+                f"that file), then: {REBUILD_COMMAND}",
                 reason="combination_conflict",
                 culprits={"combo_id": combination.combo_id},
             )
