@@ -19,12 +19,13 @@ def purge(
     from daydreaming_dagster.cli.opening import open_workspace
     from daydreaming_dagster.domain.errors import UsageError
     from daydreaming_dagster.experiments.purging import execute_purge, plan_purge
+    from daydreaming_dagster.utils.wording import show_count
 
     if yes and dry_run:
         raise UsageError("--yes and --dry-run exclude each other.", fix="Give one of the two.")
     workspace = open_workspace()
     plan = plan_purge(workspace, cohort)
-    counts = ", ".join(f"{len(gen_ids)} {stage}s" for stage, gen_ids in plan.doomed.items())
+    counts = ", ".join(show_count(len(gen_ids), stage) for stage, gen_ids in plan.doomed.items())
     print_line(
         f"[bold]{escape(cohort)}[/]: {counts} {'go' if yes else 'would go'}, with {plan.responses} responses that cost "
         f"${plan.cost_usd:.4f}; {plan.kept} generations stay, because other cohorts have them."

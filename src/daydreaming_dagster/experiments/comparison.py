@@ -20,7 +20,7 @@ from daydreaming_dagster.analysis.statistics.multiplicity import adjust_holm
 from daydreaming_dagster.domain.errors import ConfigurationError
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.workspace import Workspace
-from daydreaming_dagster.experiments.report_wording import join_words, show_interval, show_number, show_p
+from daydreaming_dagster.experiments.report_wording import join_words, show_effect, show_number, show_p
 from daydreaming_dagster.experiments.scope import list_experiments, read_scope, scope_of_cohort
 from daydreaming_dagster.experiments.scope_tables import build_scope_ratings
 from daydreaming_dagster.store.cohorts import iter_cohort_ids, read_cohort
@@ -120,16 +120,10 @@ def describe_contrast(row: Mapping[str, Any]) -> str:
     figures = f"p {show_p(row['p'])}, after Holm {show_p(row['p_holm'])}, {units}"
     if row["p_holm"] is not None and row["p_holm"] < 0.05:
         more, less = (a, b) if row["effect"] > 0 else (b, a)
-        return f"{construct}: {more} {_better(row)} than {less} by {show_size(row)} points ({figures})."
-    difference = f"{a} less {b}: {show_interval(row['effect'], row['low'], row['high'])} points"
+        size = show_effect(row, 1 if row["effect"] > 0 else -1)
+        return f"{construct}: {more} {_better(row)} than {less} by {size} points ({figures})."
+    difference = f"{a} less {b}: {show_effect(row)} points"
     return f"{construct}: {_judge_undecided(row, a, b)} ({difference}, {figures})."
-
-
-def show_size(row: Mapping[str, Any]) -> str:
-    """The effect of a contrast with its interval, as points more of whichever side has more."""
-    sign = -1 if row["effect"] < 0 else 1
-    ends = sorted(sign * end for end in (row["low"], row["high"]) if end is not None)
-    return show_interval(sign * row["effect"], *(ends if len(ends) == 2 else (None, None)))
 
 
 def _better(row: Mapping[str, Any]) -> str:

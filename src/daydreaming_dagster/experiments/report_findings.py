@@ -13,6 +13,7 @@ from daydreaming_dagster.experiments.report_material import Material
 from daydreaming_dagster.experiments.report_wording import (
     NOT_ESTIMABLE,
     join_words,
+    show_effect,
     show_interval,
     show_number,
     show_p,
@@ -107,10 +108,7 @@ def _summarise_contrast(material: Material, row: dict[str, Any]) -> str:
 
 
 def _show_effect(row: dict[str, Any], sign: int = 1) -> str:
-    if not row["is_comparable"]:
-        return "not comparable"
-    ends = sorted(sign * end for end in (row["low"], row["high"]) if end is not None)
-    return show_interval(sign * row["effect"], *(ends if len(ends) == 2 else (None, None)))
+    return show_effect(row, sign) if row["is_comparable"] else "not comparable"
 
 
 def _find_without_own_family(material: Material, row: dict[str, Any]) -> dict[str, Any] | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 NOT_ESTIMABLE = "not estimable"
 
@@ -22,6 +23,12 @@ def show_interval(estimate: float | None, low: float | None, high: float | None,
     if low is None or high is None:
         return f"{show_number(estimate, digits)} (no interval)"
     return f"{show_number(estimate, digits)} [{show_number(low, digits)}, {show_number(high, digits)}]"
+
+
+def show_effect(row: Mapping[str, Any], sign: int = 1) -> str:
+    """A contrast's `effect` with its `low` and `high`; with a sign of -1 as seen from the other side."""
+    ends = sorted(sign * end for end in (row["low"], row["high"]) if end is not None)
+    return show_interval(sign * row["effect"], *(ends if len(ends) == 2 else (None, None)))
 
 
 def show_share(value: float | None) -> str:
