@@ -36,7 +36,13 @@ def test_a_worked_example_has_every_column_filled() -> None:
         {"llm_model_id": "writer", "family": "fam"},
         {"llm_model_id": "judge-a", "family": "fam", "price_prompt": 1e-6, "price_completion": 2e-6},
     )
-    call = {"gen_id": "v_1", "stage": "evaluation", "llm_model_id": "judge-a", "provider": "p"}
+    call = {
+        "gen_id": "v_1",
+        "stage": "evaluation",
+        "llm_model_id": "judge-a",
+        "provider": "p",
+        "template_sha256": "old",
+    }
     row = long(
         scores,
         models=models,
@@ -47,13 +53,12 @@ def test_a_worked_example_has_every_column_filled() -> None:
                 "template_id": "novelty",
                 "construct": "novelty_judged",
                 "direction": "lower_is_better",
-                "template_sha256": "abc",
             },
         ),
         calls=frame(
             CALLS_SCHEMA,
             call | {"status": "truncated", "prompt_tokens": 1000, "completion_tokens": 100, "cost_usd": 0.5},
-            call | {"status": "ok", "prompt_tokens": 1000, "completion_tokens": 50, "provider": "q"},
+            call | {"prompt_tokens": 1000, "completion_tokens": 50, "provider": "q", "template_sha256": "abc"},
             call | {"stage": "essay", "prompt_tokens": 9},
         ),
     ).row(0, named=True)

@@ -48,7 +48,9 @@ class RatedRoot(DataRoot):
     def keep(
         self, member: Member, text: str | None, parsed: str | None, experiment: str | None = None, provider: str = "p"
     ) -> None:
+        """Stores an answer as a run does; `parsed` None for one that cannot be used."""
         self.calls += 1
+        template = self.paths.template(member.stage, member.template_id)
         failure = None
         if parsed is None:
             reason = "timeout" if text is None else "parse_failed"
@@ -66,6 +68,7 @@ class RatedRoot(DataRoot):
             "started_at": "2026-01-02T03:04:05.000+00:00",
             "finished_at": "2026-01-02T03:05:05.000+00:00",
             "finish_reason": "stop",
+            "template_sha256": compute_text_sha256(template.read_text()) if template.exists() else None,
         }
         read = None
         if parsed is not None:

@@ -22,7 +22,6 @@ TEMPLATES_SCHEMA: Schema = {
     "template_id": pl.String(),
     "construct": pl.String(),
     "direction": pl.String(),
-    "template_sha256": pl.String(),
 }
 """One row per evaluation template; `direction` is `higher_is_better` or `lower_is_better`, construct may be blank."""
 
@@ -37,10 +36,12 @@ CALLS_SCHEMA: Schema = {
     "completion_tokens": pl.Int64(),
     "cost_usd": pl.Float64(),
     "duration_s": pl.Float64(),
+    "template_sha256": pl.String(),
 }
 """One row per call to a model, in order of time; a generation has several when earlier answers were unusable.
 
-`status` is `ok` or the reason code of the failure; `cost_usd` is null when nobody knows the price.
+`status` is `ok` or the reason code of the failure; `cost_usd` is null when nobody knows the price. `template_sha256` is
+the hash of the template's text as it was sent, which need not be the text of today; null when that is not known.
 """
 
 RATINGS_LONG_SCHEMA: Schema = {
@@ -82,7 +83,7 @@ RATINGS_LONG_SCHEMA: Schema = {
 - `parse_status`: `ok`, or why there is no score.
 - `same_family`: whether judge and generator share a family; null when one of them has none.
 - `prompt_tokens`, `completion_tokens`, `cost_usd`: of all calls made for the rating; cost from the price list where the
-  provider named none, null where neither is known. `provider`: of the last call.
+  provider named none, null where neither is known. `provider`, `template_sha256`: of the last call.
 """
 
 _HIGHER, _LOWER = "higher_is_better", "lower_is_better"
@@ -116,7 +117,7 @@ def build_ratings_long(
         .join(_renamed(families, "generator"), on="generator_model", how="left", maintain_order="left")
         .join(_renamed(families, "judge"), on="judge_model", how="left", maintain_order="left")
         .join(
-            templates.select(pl.col("template_id").alias("evaluation_template"), "direction", "template_sha256"),
+            templates.select(pl.col("template_id").alias("evaluation_template"), "direction"),
             on="evaluation_template",
             how="left",
             maintain_order="left",
@@ -157,7 +158,7 @@ def _renamed(families: pl.DataFrame, role: str) -> pl.DataFrame:
 
 
 def _cost_of_ratings(calls: pl.DataFrame, models: pl.DataFrame) -> pl.DataFrame:
-    """Tokens, cost and last provider by evaluation."""
+    """Tokens, cost, last provider and last text of the rubric by evaluation."""
     priced = with_list_prices(calls.filter(pl.col("stage") == "evaluation"), models)
     known = [pl.col(name).count() > 0 for name in ("prompt_tokens", "completion_tokens")]
     unknown_cost = pl.col("cost_usd").null_count() > 0
@@ -166,6 +167,7 @@ def _cost_of_ratings(calls: pl.DataFrame, models: pl.DataFrame) -> pl.DataFrame:
         pl.when(known[1]).then(pl.col("completion_tokens").sum()).alias("completion_tokens"),
         pl.when(~unknown_cost).then(pl.col("cost_usd").sum()).alias("cost_usd"),
         pl.col("provider").drop_nulls().last(),
+        pl.col("template_sha256").last(),
     )
 
 

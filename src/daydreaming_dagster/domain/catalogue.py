@@ -6,6 +6,7 @@ endpoint and pool is known.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -81,6 +82,11 @@ class Template:
     scale_max: float = 9.0
     construct: str = ""
     direction: Literal["higher_is_better", "lower_is_better"] = "higher_is_better"
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the text: the id names a template for ever, the hash says with which text it was sent."""
+        return hashlib.sha256(self.source.encode("utf-8", errors="replace")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ def build_frozen_part(
     return {
         "templates": {
             str(stage): {
-                template_id: _compute_sha256(catalogue.templates[stage][template_id].source)
+                template_id: catalogue.templates[stage][template_id].sha256
                 for template_id in sorted(template_ids[stage] & catalogue.templates[stage].keys())
             }
             for stage in Stage

@@ -71,6 +71,7 @@ class Maker:
             model=model,
             endpoint=self.recipe.catalogue.endpoints[model.endpoint],
             request=self.recipe.build_request(member, prompt),
+            template_sha256=self.recipe.template(member).sha256,
         )
         if task.action is Action.ENSURE and not self.recipe.config.stages[member.stage].force:
             attempt.stored = self._find_usable(attempt)

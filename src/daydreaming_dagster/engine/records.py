@@ -42,6 +42,7 @@ class Attempt:
         number: counts the calls of this run for this generation from 1.
         model, endpoint, request: what is to be called; None when nobody is.
         stored: a response that makes a call needless, already judged; None when there is none.
+        template_sha256: of the template's text; None when nobody is called.
         started_at: seconds since 1970.
     """
 
@@ -53,6 +54,7 @@ class Attempt:
     endpoint: Endpoint | None = None
     request: ChatRequest | None = None
     stored: Outcome | None = None
+    template_sha256: str | None = None
     call_id: str = ""
     started_at: float = 0.0
     _started: float = 0.0
@@ -115,6 +117,7 @@ class Attempt:
             "max_tokens": request.max_tokens if request is not None else None,
             "temperature": request.temperature if request is not None else None,
             "params": dict(request.params) if request is not None else {},
+            "template_sha256": self.template_sha256,
             "prompt_sha256": compute_text_sha256(self.prompt),
             "request_sha256": self.request_sha256(),
             "raw_sha256": None if text is None else compute_text_sha256(text),

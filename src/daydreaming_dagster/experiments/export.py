@@ -23,6 +23,7 @@ from daydreaming_dagster.experiments.report_html import clean, escape_markdown
 from daydreaming_dagster.experiments.report_material import Material, read_material
 from daydreaming_dagster.experiments.report_wording import join_words
 from daydreaming_dagster.experiments.scope import Scope, read_scope
+from daydreaming_dagster.experiments.template_texts import show_sha256
 from daydreaming_dagster.store import files
 
 CARD = "README.md"
@@ -165,6 +166,18 @@ def _write_card(material: Material, tables: Mapping[str, pl.DataFrame], licence:
             yield f"| `{column}` | {dtype} | {unit} | {meaning} |"
 
 
+def _list_texts(material: Material, stage: Stage) -> str:
+    """The templates of a stage with every text of theirs that was sent, and how often."""
+    sent: dict[str, list[str]] = {}
+    for row in material.texts_sent.filter(pl.col("stage") == stage).iter_rows(named=True):
+        age = " (not the text in the input files today)" if row["is_today"] is False else ""
+        words = f"{show_sha256(row['template_sha256'])} {row['generations']} times{age}"
+        sent.setdefault(row["template_id"], []).append(words)
+    asked = sorted({member.template_id for member in material.scope.of_stage(stage)})
+    texts = [f"{name} (SHA-256 {join_words(sent[name])})" if name in sent else f"{name} (not sent)" for name in asked]
+    return "; ".join(texts) or "none"
+
+
 _LOADING: Sequence[str] = (
     "```python",
     "import polars as pl",
@@ -196,10 +209,7 @@ def _list_provenance(material: Material) -> list[tuple[str, str]]:
             for model_id in models
         ]
         pairs.append((f"models of the {stage}s", ", ".join(named) or "none"))
-        frozen = (scope.manifest.get("templates") or {}).get(str(stage)) or {}
-        templates = sorted({member.template_id for member in scope.of_stage(stage)})
-        hashed = [f"{name} (SHA-256 {frozen[name][:12]}…)" if name in frozen else name for name in templates]
-        pairs.append((f"templates of the {stage}s", join_words(hashed) or "none"))
+        pairs.append((f"templates of the {stage}s", _list_texts(material, stage)))
     providers = sorted(set().union(*times.providers.values()))
     pairs.append(("served by", ", ".join(providers) or "unknown"))
     return pairs

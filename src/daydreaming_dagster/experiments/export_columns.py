@@ -113,7 +113,7 @@ COLUMNS: Mapping[str, Meaning] = {
     "statistic": ("", "which measure of agreement"),
     "status": ("", "ok, or why the call gave nothing usable"),
     "template_id": ("", "template of the generation"),
-    "template_sha256": ("", "hash of the rubric's text as it is now"),
+    "template_sha256": ("", "SHA-256 of the template's text as it was sent; null when not known"),
     "text": ("", "the essay as a model wrote it; null without one"),
     "value": (_POINTS, "the score, turned round where lower is better"),
     "missing_share": ("share, 0 to 1", "ratings asked for that are missing"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from typing import Any
@@ -17,10 +16,11 @@ from daydreaming_dagster.domain.catalogue import Catalogue
 from daydreaming_dagster.domain.combinations import Combination
 from daydreaming_dagster.domain.errors import StoreError
 from daydreaming_dagster.domain.membership import Member
+from daydreaming_dagster.domain.prompts import render_evaluation_prompt
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.workspace import Workspace
 from daydreaming_dagster.store import files
-from daydreaming_dagster.store.generations import GenerationStore
+from daydreaming_dagster.store.generations import GenerationStore, compute_text_sha256
 from daydreaming_dagster.store.index import Index
 
 
@@ -48,7 +48,6 @@ def read_rubrics(catalogue: Catalogue) -> pl.DataFrame:
                 "template_id": template.template_id,
                 "construct": template.construct,
                 "direction": template.direction,
-                "template_sha256": hashlib.sha256(template.source.encode()).hexdigest(),
             }
             for template in catalogue.templates[Stage.EVALUATION].values()
         ),
@@ -86,7 +85,7 @@ def read_essay_texts(store: GenerationStore, members: Iterable[Member]) -> pl.Da
                 "draft_template": draft.template_id if (draft := drafts.get(member.parent_gen_id)) else None,
                 "essay_template": member.template_id,
                 "generator_model": member.llm_model_id,
-                "text": _find_text(store, member),
+                "text": _find_text(store, member.stage, member.gen_id),
             }
             for member in known
             if member.stage is Stage.ESSAY
@@ -106,11 +105,12 @@ def read_calls(workspace: Workspace, members: Iterable[Member]) -> pl.DataFrame:
 
     Last responses come from the index, earlier ones from the files of the few generations that have any.
     """
-    rows = [(member.gen_id, str(member.stage), member.template_id, member.llm_model_id) for member in members]
-    asked = pl.DataFrame(rows, schema=list(CALLS_SCHEMA)[:4], orient="row")
-    last = asked.join(read_answers(workspace), on="gen_id", how="inner", maintain_order="left").with_columns(
+    rows = [(m.gen_id, str(m.stage), m.template_id, m.llm_model_id, m.parent_gen_id) for m in members]
+    asked = pl.DataFrame(rows, schema=[*list(CALLS_SCHEMA)[:4], "parent_gen_id"], orient="row")
+    answered = asked.join(read_answers(workspace), on="gen_id", how="inner", maintain_order="left").with_columns(
         status=pl.when(pl.col("reason") == "").then(pl.lit("ok")).otherwise("reason")
     )
+    last = _recognize_texts(workspace, answered)
     made = last.filter(pl.col("input_mode").fill_null("prompt") != "copy", _WAS_CALLED)
     earlier = _read_earlier_calls(workspace.store, last.filter("has_versions"))
     # Sorting keeps the order of equals, so that a generation's last response comes after its earlier ones.
@@ -133,6 +133,8 @@ _ANSWERS: Schema = {
     "duration_s": pl.Float64(),
     "started_at": pl.String(),
     "finished_at": pl.String(),
+    "template_sha256": pl.String(),
+    "prompt_sha256": pl.String(),
 }
 """What the index knows of each generation's last answer; see `Summary`."""
 
@@ -146,6 +148,23 @@ def read_answers(workspace: Workspace) -> pl.DataFrame:
         rows = [row for stage in Stage for row in index.columns(stage, list(_ANSWERS))]
     stored = {name: pl.Int64() if dtype == pl.Boolean else dtype for name, dtype in _ANSWERS.items()}
     return to_schema(pl.DataFrame(rows, schema=stored, orient="row"), _ANSWERS)
+
+
+def _recognize_texts(workspace: Workspace, answered: pl.DataFrame) -> pl.DataFrame:
+    """The answers; those that kept the hash of their prompt only get today's text of the rubric if it makes that."""
+    texts = workspace.catalogue.templates[Stage.EVALUATION]
+    pair = ["template_id", "parent_gen_id"]
+    rows = []
+    vague = answered.filter(pl.col("prompt_sha256").is_not_null(), pl.col("template_id").is_in(list(texts)))
+    for template_id, essay_id in vague.select(pair).unique().iter_rows():
+        essay = _find_text(workspace.store, Stage.ESSAY, essay_id)
+        if essay is not None:
+            prompt = render_evaluation_prompt(texts[template_id], essay)
+            rows.append((template_id, essay_id, compute_text_sha256(prompt), texts[template_id].sha256))
+    made = pl.DataFrame(rows, schema=dict.fromkeys([*pair, "prompt_sha256", "today"], pl.String()), orient="row")
+    return answered.join(made, on=[*pair, "prompt_sha256"], how="left", maintain_order="left").with_columns(
+        template_sha256=pl.coalesce("template_sha256", "today")
+    )
 
 
 def _read_earlier_calls(store: GenerationStore, generations: pl.DataFrame) -> pl.DataFrame:
@@ -163,15 +182,15 @@ def _iter_earlier_answers(store: GenerationStore, stage: Stage, gen_id: str) -> 
             raw = files.find_json(version.metadata_path)
             if raw is not None and raw.get("input_mode") != "copy":
                 usage, failure = raw.get("usage") or {}, raw.get("failure") or {}
-                facts = {name: raw.get(name) for name in ("provider", "cost_usd", "duration_s")}
+                facts = {name: raw.get(name) for name in ("provider", "cost_usd", "duration_s", "template_sha256")}
                 tokens = {name: usage.get(name) for name in ("prompt_tokens", "completion_tokens")}
                 yield {"status": str(failure.get("reason") or "ok"), **facts, **tokens}
     except StoreError:
         return
 
 
-def _find_text(store: GenerationStore, member: Member) -> str | None:
+def _find_text(store: GenerationStore, stage: Stage, gen_id: str) -> str | None:
     try:
-        return store.find_parsed(member.stage, member.gen_id)
+        return store.find_parsed(stage, gen_id)
     except StoreError:
         return None

@@ -16,6 +16,7 @@ from daydreaming_dagster.experiments.report_wording import (
     show_number,
     show_share,
 )
+from daydreaming_dagster.experiments.template_texts import describe_texts
 from daydreaming_dagster.store.states import Status
 from daydreaming_dagster.utils.wording import show_count
 
@@ -33,6 +34,7 @@ def find_caveats(material: Material) -> list[str]:
         _invented,
         _embedded,
         _unfinished,
+        _older_texts,
         _missing,
         _uneven_missing,
         _one_judge,
@@ -82,6 +84,10 @@ def _unfinished(material: Material) -> Iterator[str]:
             left = stage.total - done
             text = f"{left} of {show_count(stage.total, stage.stage)} {'is' if left == 1 else 'are'} not done"
             yield f"{text} (failed: {reasons})." if reasons else f"{text}."
+
+
+def _older_texts(material: Material) -> Iterator[str]:
+    yield from describe_texts(material.texts_sent)
 
 
 def _missing(material: Material) -> Iterator[str]:

@@ -19,6 +19,7 @@ from daydreaming_dagster.experiments.comparison import build_contrasts
 from daydreaming_dagster.experiments.rating_frames import read_answers
 from daydreaming_dagster.experiments.scope import Scope
 from daydreaming_dagster.experiments.scope_tables import ScopeTables, build_scope_tables
+from daydreaming_dagster.experiments.template_texts import count_texts
 
 MOST_LEVELS = 8
 """Of more templates or models than that not every pair is compared: the tables would be all anybody sees."""
@@ -49,6 +50,7 @@ class Material:
         other_family_contrasts: the same without judges of the writer's own family; empty where there is none.
         constructs: what was to be measured, in the order of the rubrics; also those without a single rating.
         rated: the rows of the ratings that can be used.
+        texts_sent: of the templates: a frame of `TEXTS_SCHEMA`.
     """
 
     workspace: Workspace
@@ -60,6 +62,7 @@ class Material:
     times: CallTimes
     constructs: list[str]
     rated: pl.DataFrame
+    texts_sent: pl.DataFrame
 
     @property
     def ratings(self) -> pl.DataFrame:
@@ -111,6 +114,7 @@ def read_material(workspace: Workspace, scope: Scope) -> Material:
         times=read_call_times(workspace, scope.members),
         constructs=_order_constructs(workspace, data.ratings),
         rated=rated,
+        texts_sent=count_texts(data.calls, workspace.catalogue),
     )
 
 

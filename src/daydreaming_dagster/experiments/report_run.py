@@ -17,6 +17,7 @@ from daydreaming_dagster.experiments.report_wording import (
     show_share,
     show_usd,
 )
+from daydreaming_dagster.experiments.template_texts import find_mixed, show_sha256
 from daydreaming_dagster.store import files
 from daydreaming_dagster.store.states import Status
 from daydreaming_dagster.utils.wording import show_count
@@ -116,6 +117,7 @@ def build_health_section(material: Material) -> Section:
             n_text=2,
         )
     )
+    blocks += _build_texts(material)
     blocks.append(
         Grid(
             "Leanings of the judges, with 95 % intervals over combinations. Severity: points above (lenient) or below "
@@ -133,6 +135,23 @@ def build_health_section(material: Material) -> Section:
         ]
         blocks.append(Paragraph(f"Replicates that gave the same score as each other: {join_words(words)}."))
     return Section("Data health", blocks)
+
+
+def _build_texts(material: Material) -> list[Grid]:
+    """The ratings apart by the text of the rubric, where more than one was sent."""
+    mixed = find_mixed(material.texts_sent).filter(pl.col("stage") == Stage.EVALUATION)
+    if mixed.is_empty():
+        return []
+    today = set(mixed.filter("is_today")["template_sha256"].to_list())
+    keys = ["evaluation_template", "template_sha256", "judge_model"]
+    apart = material.rated.join(mixed, left_on="evaluation_template", right_on="template_id", how="semi")
+    means = apart.group_by(keys).agg(pl.len(), pl.col("value").mean()).sort(keys, nulls_last=True)
+    rows = [
+        (rubric, f"{show_sha256(sha)}{' (today)' if sha in today else ''}", judge, str(n), show_number(mean))
+        for rubric, sha, judge, n, mean in means.iter_rows()
+    ]
+    caption = "Ratings by the text of the rubric that was sent (SHA-256), where there was more than one."
+    return [Grid(caption, ("rubric", "text", "judge", "rated", "mean"), rows, n_text=3)]
 
 
 def _compare_forecasts(material: Material) -> list[Paragraph | Grid]:

@@ -46,6 +46,8 @@ class Summary:
         score: the number in an evaluation's parsed text, whatever its template's scale.
         parsed_mtime_ns: of an evaluation's parsed text, so that readers of scores can see that it was edited in place.
         has_versions: earlier responses are kept.
+        template_sha256: of the template's text as it was sent.
+        prompt_sha256: of the prompt; only of an evaluation that does not say with which text of its template.
     """
 
     gen_id: str
@@ -78,6 +80,8 @@ class Summary:
     started_at: str | None = None
     finished_at: str | None = None
     has_versions: bool = False
+    template_sha256: str | None = None
+    prompt_sha256: str | None = None
 
     @property
     def state(self) -> GenerationState:
@@ -113,7 +117,7 @@ _COLUMNS = tuple(field.name for field in fields(Summary))
 _STATE_COLUMNS = _COLUMNS[: _COLUMNS.index("has_text") + 1]
 _as_row = attrgetter(*_COLUMNS)
 _TYPES = dict.fromkeys(("mtime_ns", "lasting", "has_text", "parsed_mtime_ns", "replicate", "has_versions"), "INTEGER")
-_VERSION = 2
+_VERSION = 3
 _MANY_FOLDERS, _READERS = 500, 8
 
 
@@ -350,6 +354,8 @@ def _summarize(
     usage = raw.get("usage")
     usage = usage if isinstance(usage, dict) else {}
     score, code = (None, "") if metadata.stage is not Stage.EVALUATION or parsed is None else _find_score(parsed)
+    template_sha256 = as_text(raw.get("template_sha256"))
+    is_vague = metadata.stage is Stage.EVALUATION and template_sha256 is None
     summary = Summary(
         gen_id=metadata.gen_id,
         mtime_ns=mtime_ns,
@@ -378,6 +384,8 @@ def _summarize(
         model_answered=as_text(raw.get("model_answered")),
         started_at=as_text(raw.get("started_at")),
         finished_at=as_text(raw.get("finished_at")),
+        template_sha256=template_sha256,
+        prompt_sha256=as_text(raw.get("prompt_sha256")) if is_vague else None,
     )
     if (failure := state.failure) is None:
         return summary
