@@ -103,6 +103,8 @@ def find_rubric_ids(site: Site) -> list[str]:
     return site.keep(("rubric ids",), compute)
 
 
+_MOST_WALKED = 2000
+"""So many scores are looked through, the best first, before all essays are sorted."""
 _JOINS = {
     "d": "LEFT JOIN generation d ON d.gen_id = e.parent_gen_id",
     "s": "LEFT JOIN essay_score s ON s.template_id = :rubric AND s.essay_gen_id = e.gen_id",
@@ -110,9 +112,10 @@ _JOINS = {
 }
 _NEEDED = {"score": "s", "lowest": "s", "shrunken": "rs", "spread": "s", "newest": "", "longest": ""}
 """Which joins a sort needs."""
+_BY_SCORE = ("score", "lowest")
 
 
-def _build_source(site: Site, query: EssayQuery, needed: str) -> tuple[str, dict[str, Any]]:
+def _build_filters(site: Site, query: EssayQuery) -> tuple[str, dict[str, Any]]:
     rubric = site.find_rubric(query.rubric)
     values: dict[str, Any] = {"rubric": query.rubric, "construct": rubric.construct if rubric else ""}
     where = ["e.stage = 'essay'"]
@@ -132,20 +135,40 @@ def _build_source(site: Site, query: EssayQuery, needed: str) -> tuple[str, dict
     if query.cohort:
         where.append("EXISTS (SELECT 1 FROM member m WHERE m.cohort_id = :cohort AND m.gen_id = e.gen_id)")
         values["cohort"] = query.cohort
+    return " AND ".join(where), values
+
+
+def _build_source(site: Site, query: EssayQuery, needed: str) -> tuple[str, dict[str, Any]]:
+    """All essays that the filters leave, as `e`, with what a sort needs."""
+    where, values = _build_filters(site, query)
     # Of a list of many thousands only what is filtered and sorted by is looked at; the index has all of it.
     joins = [join for name, join in _JOINS.items() if name in needed or (name == "d" and query.draft_template)]
-    source = f"FROM generation e INDEXED BY essay_facts {' '.join(joins)} WHERE {' AND '.join(where)}"
-    return source, values
+    return f"FROM generation e INDEXED BY essay_facts {' '.join(joins)} WHERE {where}", values
+
+
+def _build_top(site: Site, query: EssayQuery) -> tuple[str, dict[str, Any]]:
+    """Those of the filters' essays that are among the first scores in the order of the list, as `e` and `s`."""
+    where, values = _build_filters(site, query)
+    scores = (
+        "SELECT * FROM essay_score s INDEXED BY essay_score_by_mean WHERE s.template_id = :rubric "
+        f"ORDER BY {_order_scores(site, query)}, s.essay_gen_id LIMIT {_MOST_WALKED}"
+    )
+    drafts = _JOINS["d"] if query.draft_template else ""
+    return f"FROM ({scores}) s CROSS JOIN generation e ON e.gen_id = s.essay_gen_id {drafts} WHERE {where}", values
+
+
+def _order_scores(site: Site, query: EssayQuery) -> str:
+    rubric = site.find_rubric(query.rubric)
+    ascends = (rubric is not None and rubric.direction == "lower_is_better") != (query.sort == "lowest")
+    return f"s.mean {'ASC' if ascends else 'DESC'} NULLS LAST, s.n_judges DESC"
 
 
 def _build_order(site: Site, query: EssayQuery) -> str:
-    rubric = site.find_rubric(query.rubric)
-    best = "ASC" if rubric and rubric.direction == "lower_is_better" else "DESC"
-    worst = "DESC" if best == "ASC" else "ASC"
+    by_score = _order_scores(site, query)
     first = {
-        "score": f"s.mean {best} NULLS LAST, s.n_judges DESC",
-        "lowest": f"s.mean {worst} NULLS LAST",
-        "shrunken": f"r.shrunken DESC NULLS LAST, s.mean {best} NULLS LAST",
+        "score": by_score,
+        "lowest": by_score,
+        "shrunken": f"r.shrunken DESC NULLS LAST, {by_score}",
         "spread": "s.high - s.low DESC NULLS LAST",
         "newest": "e.finished_at DESC",
         "longest": "e.words DESC NULLS LAST",
@@ -198,13 +221,19 @@ def find_neighbours(site: Site, query: EssayQuery, gen_id: str, at: int) -> tupl
 
 
 def _find_ids(site: Site, query: EssayQuery, offset: int, limit: int) -> list[str]:
-    source, values = _build_source(site, query, _NEEDED[query.sort])
-    question = f"SELECT e.gen_id {source} {_build_order(site, query)} LIMIT :limit OFFSET :offset"
+    order = f"{_build_order(site, query)} LIMIT :limit OFFSET :offset"
+
+    def ask(source: str, values: dict[str, Any]) -> list[str]:
+        rows = site.rows(f"SELECT e.gen_id {source} {order}", {**values, "limit": limit, "offset": offset})
+        return [row[0] for row in rows]
 
     def compute() -> list[str]:
-        return [row[0] for row in site.rows(question, {**values, "limit": limit, "offset": offset})]
+        # The first pages stand at the head of an index nearly always; else all that is left is sorted.
+        is_near = query.sort in _BY_SCORE and offset + limit <= _MOST_WALKED
+        found = ask(*_build_top(site, query)) if is_near else []
+        return found if len(found) == limit else ask(*_build_source(site, query, _NEEDED[query.sort]))
 
-    return site.keep(("ids", question, tuple(values.items()), offset, limit), compute)
+    return site.keep(("ids", order, tuple(query.values(page=1)), offset, limit), compute)
 
 
 def complete_essays(site: Site, essays: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -50,7 +50,7 @@ _PARENTS_KEPT = 2048
 _COUNT_EVERY_S = 5.0
 """How old scores and the counts of cohorts may get while a large store is read for the first time."""
 _WORDS_HELD_BYTES = 16 << 20
-_VERSION = 4
+_VERSION = 5
 _COLUMNS = (
     "gen_id",
     "stage",
@@ -93,6 +93,7 @@ CREATE TABLE essay_score (
   template_id, essay_gen_id, n_judges, n_ratings, mean, low, high, PRIMARY KEY (template_id, essay_gen_id)
 ) WITHOUT ROWID;
 CREATE INDEX essay_score_by_essay ON essay_score (essay_gen_id);
+CREATE INDEX essay_score_by_mean ON essay_score (template_id, mean DESC, n_judges DESC, essay_gen_id);
 CREATE TABLE unscored (essay_gen_id PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE cohort (cohort_id PRIMARY KEY, stamp_ns, built_at, mode, problem) WITHOUT ROWID;
 CREATE TABLE member (
