@@ -96,7 +96,7 @@ def test_judges_are_compared_on_the_same_essays() -> None:
     row = one_row(compare_levels(seen, "judge_model", [("judge-a", "judge-b")]))
     assert row["low"] < 1.0 < row["high"]  # type: ignore[operator]
     assert row["n_a"] == row["n_b"]
-    assert row["note"] == "60 ratings without a counterpart left out"
+    assert str(row["note"]).startswith("60 ratings without a counterpart left out; the essays in common had")
 
 
 def test_templates_that_measure_different_things_are_not_comparable() -> None:
@@ -128,7 +128,9 @@ def test_sides_that_no_evaluator_rated_both_are_not_comparable() -> None:
     mine = ratings.filter((pl.col("generator_model") == "writer-a") == (pl.col("judge_model") < "judge-c"))
     row = one_row(compare_levels(mine, "generator_model"))
     assert row["is_comparable"] is False
-    assert row["note"] == "not comparable because no evaluator rated both sides"
+    assert row["note"] == (
+        "not comparable because no evaluator rated both sides (judges: judge-a, judge-b against judge-c, judge-d)"
+    )
 
 
 def test_sides_without_a_common_combination_are_compared_unpaired() -> None:
@@ -184,7 +186,8 @@ def test_a_side_without_ratings_is_named() -> None:
 
 def test_a_construct_of_one_side_only_is_a_row_that_says_so() -> None:
     ratings = writers(1)
-    more = pl.concat([ratings, writers(2, construct="coherence")])
+    own = [writers(seed, construct=construct) for seed, construct in ((2, "novelty_judged"), (3, "coherence"))]
+    more = pl.concat(own).with_columns(pl.format("mine-{}", "gen_id").alias("gen_id"))
     table = compare(Side("mine", more), Side("yours", ratings))
     row = table.filter(pl.col("construct") == "coherence").row(0, named=True)
     assert row["is_comparable"] is False

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable
 
 import pytest
-from tests.experiments.rated_root import RatedRoot, score, spread
+from tests.experiments.rated_root import RatedRoot, essays, evaluations, score, spread
 
 from daydreaming_dagster.domain.errors import ConfigurationError
 from daydreaming_dagster.domain.membership import Member
@@ -83,14 +84,86 @@ def test_names_of_two_things_are_compared_as_both_and_holm_counts_all_rows(root:
     assert only.table.height == 2
 
 
-def test_cohorts_are_compared_and_shared_ratings_are_told(root: RatedRoot) -> None:
+def test_ratings_of_both_cohorts_do_not_dilute_the_difference_of_the_others(root: RatedRoot) -> None:
+    root.write_concepts(CONCEPTS)
+    root.write_templates(Stage.ESSAY, {"plain": "Write: {{ draft_block }}", "shared": "Say: {{ draft_block }}"})
+    first = {member.gen_id for member in root.run(lambda _: score(3), cohort="first")}
+    root.write_templates(Stage.ESSAY, {"shared": "Say: {{ draft_block }}", "ornate": "Adorn: {{ draft_block }}"})
+    root.run(lambda member: score(3 if member.gen_id in first else 7), cohort="second")
+    found = compare_named(root.workspace(), "second", "first")
+    assert [row["effect"] for row in found.table.iter_rows(named=True)] == [4.0, 4.0]
+    assert found.notes == ["30 ratings of both sides left out, which cannot differ."]
+
+
+def test_a_cohort_that_holds_all_of_another_cannot_be_compared_with_it(root: RatedRoot) -> None:
     root.write_concepts(CONCEPTS)
     root.run(spread, cohort="first")
     root.write_replicates(evaluation=2)
     root.run(spread, cohort="second")
     found = compare_named(root.workspace(), "first", "second")
-    assert found.is_answered
-    assert found.notes == ["30 ratings belong to both and cannot differ."]
+    assert not found.is_answered
+    assert "not comparable because no rating of first is its own: second has them, too" in sentences(found)[0]
+
+
+def judge_again(root: RatedRoot, essay_ids: Iterable[str], answer: Callable[[Member], str], cohort: str) -> None:
+    """Another cohort, in which the essays are judged again and nothing else is made."""
+    root.select_essays("# mode: reuse-essays", *essay_ids)
+    for member in root.build(cohort).members:
+        if member.stage is Stage.EVALUATION:
+            root.keep(member, answer(member), f"{answer(member).rpartition(' ')[2]}.0\n")
+
+
+def test_the_same_judge_months_later_is_compared_essay_by_essay(root: RatedRoot) -> None:
+    root.write_concepts(CONCEPTS)
+    root.write_replicates(essay=2)
+    once = root.run(lambda m: score(int(spread(m)[-1]) // 2), cohort="then")
+    then = {(m.parent_gen_id, m.template_id): int(spread(m)[-1]) // 2 for m in evaluations(once)}
+    chosen = [member.gen_id for member in essays(once) if member.replicate == 1]
+    judge_again(root, chosen, lambda m: score(then[m.parent_gen_id, m.template_id] + 1), "now")
+    found = compare_named(root.workspace(), "now", "then")
+    for row in found.table.iter_rows(named=True):
+        assert row["design"] == "paired_by_essay"
+        assert (row["effect"], row["low"], row["high"]) == (1.0, 1.0, 1.0)
+        assert (row["n_a"], row["n_b"], row["n_clusters"]) == (15, 15, 15)
+        assert "15 ratings without a counterpart left out" in row["note"]
+    said = "coherence: now gives higher scores than then by 1.00 [1.00, 1.00] points"
+    assert sentences(found)[0].startswith(said)
+
+
+def test_judging_only_the_best_again_is_told_to_fall_by_chance(root: RatedRoot) -> None:
+    root.write_concepts(CONCEPTS)
+    root.write_templates(Stage.EVALUATION, {"novelty": "Judge: {{ response }}"})
+    once = evaluations(root.run(spread, cohort="then"))
+    best = sorted(once, key=lambda m: int(spread(m)[-1]))[-6:]
+    judge_again(root, [m.parent_gen_id for m in best], lambda _: score(5), "now")
+    row = compare_named(root.workspace(), "now", "then").table.row(0, named=True)
+    assert "if they were chosen for that, part of the difference is chance" in row["note"]
+
+
+def test_a_new_judge_is_compared_with_the_old_one_over_all_cohorts(root: RatedRoot) -> None:
+    root.write_concepts(CONCEPTS)
+    once = root.run(lambda _: score(4), cohort="then")
+    root.write_models(writers=["writer"], judges=["newcomer"])
+    judge_again(root, [member.gen_id for member in essays(once)], lambda _: score(6), "now")
+    within = compare_named(root.workspace(), "newcomer", "writer", by="judge_model")
+    assert not within.is_answered
+    assert within.notes == ["Within this cohort. Over all cohorts: daydreaming compare newcomer writer --all"]
+    cohorts = compare_named(root.workspace(), "now", "then")
+    assert "no evaluator rated both sides (judges: newcomer against judge)" in sentences(cohorts)[0]
+    found = compare_named(root.workspace(), "newcomer", "judge", everywhere=True)
+    assert found.columns == ("judge_model",)
+    assert [row["effect"] for row in found.table.iter_rows(named=True)] == [2.0, 2.0]
+    assert set(found.table["design"].to_list()) == {"paired_by_essay"}
+
+
+def test_another_text_of_the_rubric_is_named_as_a_possible_reason(root: RatedRoot) -> None:
+    root.write_concepts(CONCEPTS)
+    once = root.run(lambda _: score(4), cohort="then")
+    root.write(root.paths.template(Stage.EVALUATION, "novelty"), "Judge strictly: {{ response }}")
+    judge_again(root, [member.gen_id for member in essays(once)], lambda _: score(2), "now")
+    coherence, novelty = compare_named(root.workspace(), "now", "then").table.iter_rows(named=True)
+    assert "the text of novelty is not the same for both, which may be the reason" in novelty["note"]
+    assert coherence["note"] is None
 
 
 def test_experiments_are_compared_across_cohorts(root: RatedRoot) -> None:

@@ -1,8 +1,8 @@
 """Is A better than B: paired by concept combination, with an interval, a p value, and a plain no where nobody can tell.
 
 Two sides are compared cell by cell: same combination, same evaluator, same templates and model except for what is
-being compared. Differences are averaged within each combination first; the combinations are the units of everything
-that follows.
+being compared; where both sides rated the same essays, by other judges or again later, essay by essay. Differences are
+averaged within each combination first; the combinations are the units of everything that follows.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ COMPARISON_SCHEMA: Schema = {
 """One row per construct and pair of sides; points, more is better.
 
 - `effect`: mean of A less mean of B, every combination counting the same; 95 % interval by cluster bootstrap.
-- `design`: `paired` over the `n_clusters` combinations that both sides have, or `unpaired` where they share none.
+- `design`: over the `n_clusters` combinations that both sides have, `paired_by_essay` where they rated the same essays
+  and `paired` where they did not; `unpaired` where they share no combination. Ratings of both sides are left out.
 - `p`: by permutation; `p_holm` adjusted for all rows that were asked for together.
 - `is_equivalent`: whether the 90 % interval lies within ± `margin` (two one-sided tests at 5 %); null without a margin.
 - `n_a`, `n_b`: ratings that went in. Where `is_comparable` is false, `note` says why and there is no number.
@@ -63,6 +64,9 @@ ARM = ("draft_template", "essay_template", "generator_model")
 EVALUATOR = ("evaluation_template", "judge_model")
 COMPARABLE_COLUMNS = ("cohort_id", "experiment_id", *ARM, "generator_family", *EVALUATOR, "judge_family")
 """Columns of the ratings by whose values sides can be chosen."""
+
+_MUCH_CHOSEN = 0.5
+"""Standard deviations between essays in common and the others from which on they count as chosen."""
 
 _IMPLIED = {"generator_family": ("generator_model",), "judge_family": ("judge_model",)}
 
@@ -136,11 +140,12 @@ def _side(ratings: pl.DataFrame, column: str, value: str) -> Side:
 def _compare_pair(
     a: Side, b: Side, varying: tuple[str, ...], margin: float | None, draws: int
 ) -> list[dict[str, object]]:
-    rated = [select_rated(side.ratings) for side in (a, b)]
+    both = a.ratings.select("gen_id").join(b.ratings.select("gen_id"), on="gen_id", how="semi")
+    rated = [select_rated(side.ratings).join(both, on="gen_id", how="anti") for side in (a, b)]
     measured = [set(frame["construct"].unique().to_list()) for frame in rated]
     names: dict[str, object] = {"a": a.label, "b": b.label, "margin": margin}
     if measured[0].isdisjoint(measured[1]):
-        note = f"not comparable because {_why_no_construct(a, b, measured)}"
+        note = f"not comparable because {_why_no_construct(a, b, measured, both.height)}"
         return [{**names, "construct": None, "is_comparable": False, "p": None, "note": note}]
     rows = []
     for construct in sorted(measured[0] | measured[1]):
@@ -157,8 +162,11 @@ def _compare_pair(
     return rows
 
 
-def _why_no_construct(a: Side, b: Side, measured: list[set[str]]) -> str:
+def _why_no_construct(a: Side, b: Side, measured: list[set[str]], n_both: int) -> str:
     empty = [side.label for side, has in zip((a, b), measured, strict=True) if not has]
+    if empty and n_both:
+        other = b.label if empty[0] == a.label else a.label
+        return f"no rating of {empty[0]} is its own: {other} has them, too"
     if empty:
         return f"{' and '.join(dict.fromkeys(empty))} {'has' if len(empty) == 1 else 'have'} no ratings"
     lists = [", ".join(sorted(has)) for has in measured]
@@ -170,16 +178,18 @@ def _compare_on(
 ) -> dict[str, object]:
     """The comparison on one construct that both sides have."""
     evaluator = [name for name in EVALUATOR if name not in varying]
-    judging = len(evaluator) < len(EVALUATOR)
     if not _shares(a, b, evaluator):
-        return {"note": "not comparable because no evaluator rated both sides"}
-    # Judges are compared on the same essay; ways of writing on the same combination.
+        judges = " against ".join(", ".join(sorted(map(str, _values(side, "judge_model")))) for side in (a, b))
+        return {"note": f"not comparable because no evaluator rated both sides (judges: {judges})"}
+    # What both rated is compared essay by essay; ways of writing, which share no essay, on the same combination.
+    judging = len(evaluator) < len(EVALUATOR) or _shares(a, b, ["essay_gen_id", *evaluator])
     place = ["essay_gen_id"] if judging else ["combo_id"]
     arm = [name for name in ARM if name not in varying and not judging]
     differing = [name for name in arm if _values(a, name).isdisjoint(_values(b, name))]
     keys = [*place, *evaluator, *(name for name in arm if name not in differing)]
     cells = _mean_cells(a, keys).join(_mean_cells(b, keys), on=keys, suffix="_b", nulls_equal=True)
-    note = f"they also differ in {' and '.join(differing)}, which may be the reason" if differing else ""
+    also = f"they also differ in {' and '.join(differing)}, which may be the reason" if differing else ""
+    note = join_notes(also, _note_texts(a, b))
     if cells.height == 0:
         if judging:
             return {"note": "not comparable because no essay was rated by both"}
@@ -192,7 +202,37 @@ def _compare_on(
     used = int(by_combo["n"].sum()) + int(by_combo["n_b"].sum())
     without = a.height + b.height - used
     left_out = f"{show_count(without, 'rating')} without a counterpart left out" if without else ""
-    return _paired(by_combo, margin, draws, join_notes(note, left_out))
+    chosen = join_notes(*(_note_choice(side, cells) for side in (a, b))) if judging else ""
+    design = "paired_by_essay" if judging else "paired"
+    return {"design": design} | _paired(by_combo, margin, draws, join_notes(note, left_out, chosen))
+
+
+def _note_texts(a: pl.DataFrame, b: pl.DataFrame) -> str:
+    """That a rubric was sent with other texts to one side than to the other."""
+    texts = [
+        frame.drop_nulls("template_sha256").group_by("evaluation_template").agg(pl.col("template_sha256").unique())
+        for frame in (a, b)
+    ]
+    sent = [{name: set(found) for name, found in frame.iter_rows()} for frame in texts]
+    edited = sorted(name for name in sent[0].keys() & sent[1].keys() if sent[0][name] != sent[1][name])
+    return f"the text of {' and '.join(edited)} is not the same for both, which may be the reason" if edited else ""
+
+
+def _note_choice(side: pl.DataFrame, cells: pl.DataFrame) -> str:
+    """That the essays in common are the best or the worst of a side: chosen so, they look more so than they are."""
+    essays = side.group_by("essay_gen_id").agg(pl.col("value").mean())
+    common = essays.join(cells.select(essay_gen_id="essay"), on="essay_gen_id", how="semi")["value"]
+    rest = essays.join(cells.select(essay_gen_id="essay"), on="essay_gen_id", how="anti")["value"]
+    spread = essays["value"].std()
+    if common.is_empty() or rest.is_empty() or not isinstance(spread, float):
+        return ""
+    mean, others = float(common.to_numpy().mean()), float(rest.to_numpy().mean())
+    if abs(mean - others) <= _MUCH_CHOSEN * spread:
+        return ""
+    return (
+        f"the essays in common had {mean:.2f} on one side, its others {others:.2f}: if they were chosen for that, part "
+        "of the difference is chance that does not come again"
+    )
 
 
 def _values(frame: pl.DataFrame, column: str) -> set[object]:
@@ -221,7 +261,6 @@ def _paired(by_combo: pl.DataFrame, margin: float | None, draws: int, note: str)
     n = difference.size
     drawn = ClusterBootstrap(n, draws).draw_sums(difference[:, None])[:, 0] / n
     return {
-        "design": "paired",
         "mean_a": float(mean_a.mean()),
         "mean_b": float(mean_b.mean()),
         "p": or_null(compute_sign_flip_p(difference)),

@@ -17,6 +17,9 @@ def compare(
         str, typer.Option(help="cohort, experiment, template, model, or a column such as essay_template.")
     ] = "",
     cohort: Annotated[str | None, typer.Option(help="Where templates and models are compared.")] = None,
+    everywhere: Annotated[
+        bool, typer.Option("--all", help="Compare templates and models over all cohorts, not within one.")
+    ] = False,
     margin: Annotated[
         float | None, typer.Option(help="Points that count as no difference; asks whether the two are equivalent.")
     ] = None,
@@ -24,13 +27,13 @@ def compare(
 ) -> None:
     """Compare two cohorts, experiments, templates or models, construct by construct.
 
-    Differences are taken within concept combinations where both sides have them. Exit code 3 when nothing of it can
-    be compared.
+    Differences are taken on the same essays where both sides rated them, else within concept combinations that both
+    sides have. Exit code 3 when nothing of it can be compared.
     """
     from daydreaming_dagster.cli.opening import open_workspace
     from daydreaming_dagster.experiments.comparison import compare_named
 
-    found = compare_named(open_workspace(cohort), a, b, by=by, margin=margin)
+    found = compare_named(open_workspace(cohort), a, b, by=by, margin=margin, everywhere=everywhere)
     if json:
         _print_json(found)
     else:

@@ -21,7 +21,7 @@ from daydreaming_dagster.domain.errors import ConfigurationError
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.workspace import Workspace
 from daydreaming_dagster.experiments.report_wording import join_words, show_effect, show_number, show_p
-from daydreaming_dagster.experiments.scope import list_experiments, read_scope, scope_of_cohort
+from daydreaming_dagster.experiments.scope import Scope, list_experiments, read_scope, scope_of_cohort, scope_of_store
 from daydreaming_dagster.experiments.scope_tables import build_scope_ratings
 from daydreaming_dagster.store.cohorts import iter_cohort_ids, read_cohort
 from daydreaming_dagster.utils.wording import show_count
@@ -33,6 +33,9 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "model": ("generator_model", "judge_model"),
 }
 """What can be compared, and the columns of the ratings in which it stands."""
+
+_ACROSS = ("cohort", "experiment")
+"""Kinds that name ratings of their own, whatever the current cohort is."""
 
 _JUDGING = ("evaluation_template", "judge_model", "judge_family")
 
@@ -62,14 +65,17 @@ class Comparison:
         return bool(self.table["is_comparable"].any())
 
 
-def compare_named(workspace: Workspace, a: str, b: str, by: str = "", margin: float | None = None) -> Comparison:
+def compare_named(
+    workspace: Workspace, a: str, b: str, by: str = "", margin: float | None = None, *, everywhere: bool = False
+) -> Comparison:
     """Compares two cohorts, experiments, templates or models.
 
     Args:
-        workspace: templates and models are compared within its cohort.
+        workspace: templates and models are compared within its cohort, or within its whole store.
         a, b: what to compare; the effect is A less B.
         by: a key of `KINDS` or a column of the ratings; blank to find out.
         margin: how many points count as no difference; None asks no such question.
+        everywhere: take the ratings of all cohorts, so that judges of different times can be compared.
 
     Raises:
         ConfigurationError: a name is unknown, stands for several kinds, or A and B are of different kinds.
@@ -82,11 +88,15 @@ def compare_named(workspace: Workspace, a: str, b: str, by: str = "", margin: fl
         raise ConfigurationError(
             f"A margin of {margin} points is no margin.", fix="Give a number above zero, such as --margin 0.5."
         )
-    kind, columns = _find_kind(workspace, a, b, by)
-    ratings = _read_ratings(workspace, kind, a, b)
+    whole = scope_of_store(workspace) if everywhere else None
+    kind, columns = _find_kind(workspace, a, b, by, whole)
+    ratings = _read_ratings(workspace, kind, a, b, whole)
     used = _choose_columns(ratings, columns, a, b)
     table = build_contrasts(ratings, {column: [(a, b)] for column in used}, margin)
-    return Comparison(a, b, used, table, _write_notes(ratings, used, kind, a, b))
+    found = Comparison(a, b, used, table, _write_notes(ratings, used, kind, a, b))
+    if not (found.is_answered or everywhere or kind in _ACROSS):
+        found.notes.append(f"Within this cohort. Over all cohorts: daydreaming compare {a} {b} --all")
+    return found
 
 
 def build_contrasts(
@@ -116,7 +126,7 @@ def describe_contrast(row: Mapping[str, Any]) -> str:
     a, b, construct = row["a"], row["b"], row["construct"]
     if not row["is_comparable"]:
         return f"{construct or 'all constructs'}: {row['note']}."
-    units = f"{row['design']} over {show_count(row['n_clusters'], 'combination')}"
+    units = f"{row['design'].replace('_', ' ')} over {show_count(row['n_clusters'], 'combination')}"
     figures = f"p {show_p(row['p'])}, after Holm {show_p(row['p_holm'])}, {units}"
     if row["p_holm"] is not None and row["p_holm"] < 0.05:
         more, less = (a, b) if row["effect"] > 0 else (b, a)
@@ -127,8 +137,8 @@ def describe_contrast(row: Mapping[str, Any]) -> str:
 
 
 def _better(row: Mapping[str, Any]) -> str:
-    # A judge that gives more is lenient, not good.
-    return "gives higher scores" if row["by"] in _JUDGING else "is better"
+    # A judge that gives more is lenient, not good; nor are essays better because they were judged again.
+    return "gives higher scores" if row["by"] in _JUDGING or row["design"] == "paired_by_essay" else "is better"
 
 
 def _judge_undecided(row: Mapping[str, Any], a: str, b: str) -> str:
@@ -137,7 +147,9 @@ def _judge_undecided(row: Mapping[str, Any], a: str, b: str) -> str:
     return f"which {_better(row)} cannot be told"
 
 
-def _find_kind(workspace: Workspace, a: str, b: str, by: str) -> tuple[str, tuple[str, ...]]:
+def _find_kind(
+    workspace: Workspace, a: str, b: str, by: str, whole: Scope | None = None
+) -> tuple[str, tuple[str, ...]]:
     if by in COMPARABLE_COLUMNS:
         return next((kind for kind, columns in KINDS.items() if by in columns), "model"), (by,)
     if by and by not in KINDS:
@@ -146,7 +158,7 @@ def _find_kind(workspace: Workspace, a: str, b: str, by: str) -> tuple[str, tupl
             f"There is nothing to compare by '{by}'; allowed: {allowed}.",
             fix=f"Choose one of them: daydreaming compare {a} {b} --by template",
         )
-    known = _list_known(workspace, [by] if by else list(KINDS))
+    known = _list_known(workspace, [by] if by else list(KINDS), whole)
     kinds = [{kind for kind, names in known.items() if name in names} for name in (a, b)]
     for name, found in zip((a, b), kinds, strict=True):
         if not found:
@@ -168,8 +180,9 @@ def _find_kind(workspace: Workspace, a: str, b: str, by: str) -> tuple[str, tupl
     )
 
 
-def _list_known(workspace: Workspace, kinds: Iterable[str]) -> dict[str, set[str]]:
+def _list_known(workspace: Workspace, kinds: Iterable[str], whole: Scope | None) -> dict[str, set[str]]:
     catalogue = workspace.catalogue
+    stored = whole.members if whole is not None else ()
     known: dict[str, set[str]] = {}
     for kind in kinds:
         if kind == "cohort":
@@ -178,8 +191,9 @@ def _list_known(workspace: Workspace, kinds: Iterable[str]) -> dict[str, set[str
             known[kind] = set(list_experiments(workspace.store))
         elif kind == "template":
             known[kind] = {template_id for stage in Stage for template_id in catalogue.templates[stage]}
+            known[kind] |= {member.template_id for member in stored}
         else:
-            known[kind] = set(catalogue.models)
+            known[kind] = {*catalogue.models, *(member.llm_model_id for member in stored)}
     return known
 
 
@@ -194,13 +208,13 @@ def _unknown(name: str, known: Mapping[str, set[str]]) -> ConfigurationError:
     )
 
 
-def _read_ratings(workspace: Workspace, kind: str, a: str, b: str) -> pl.DataFrame:
+def _read_ratings(workspace: Workspace, kind: str, a: str, b: str, whole: Scope | None) -> pl.DataFrame:
     if kind == "cohort":
         scopes = [scope_of_cohort(read_cohort(workspace.paths, cohort_id)) for cohort_id in (a, b)]
     elif kind == "experiment":
         scopes = [read_scope(workspace, name) for name in (a, b)]
     else:
-        scopes = [read_scope(workspace)]
+        scopes = [whole or read_scope(workspace)]
     return pl.concat([build_scope_ratings(workspace, scope) for scope in scopes])
 
 
@@ -216,9 +230,9 @@ def _write_notes(ratings: pl.DataFrame, columns: tuple[str, ...], kind: str, a: 
     if len(columns) > 1:
         words = " and ".join(column.replace("_", " ") for column in columns)
         notes.append(f"Both stand for more than one thing ({words}); each is compared, and p values count all of it.")
-    if kind in ("cohort", "experiment"):
+    if kind in _ACROSS:
         column = KINDS[kind][0]
         ids = [set(ratings.filter(pl.col(column) == name)["gen_id"].to_list()) for name in (a, b)]
         if shared := len(ids[0] & ids[1]):
-            notes.append(f"{shared} ratings belong to both and cannot differ.")
+            notes.append(f"{show_count(shared, 'rating')} of both sides left out, which cannot differ.")
     return notes

@@ -1,4 +1,4 @@
-"""What a report, a comparison or an export is about: a cohort, or an experiment across cohorts."""
+"""What a report, a comparison or an export is about: a cohort, an experiment across cohorts, or the whole store."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Scope:
         kind: what `name` names.
         members: drafts, then essays, then evaluations.
         combinations: by combo_id; those that are known.
-        manifest: of the cohort; empty for an experiment over several.
+        manifest: of the cohort; empty over several.
     """
 
-    kind: Literal["cohort", "experiment"]
+    kind: Literal["cohort", "experiment", "store"]
     name: str
     members: Sequence[Member]
     combinations: Mapping[str, Combination]
@@ -47,6 +47,12 @@ class Scope:
 def scope_of_cohort(cohort: Cohort) -> Scope:
     """All of a cohort."""
     return Scope("cohort", cohort.cohort_id, cohort.members, cohort.combinations, cohort.manifest)
+
+
+def scope_of_store(workspace: Workspace) -> Scope:
+    """Everything that was ever made, of whatever cohort."""
+    members = [row for stage in Stage for row in _build_members(_read_stored(workspace.store, stage, None).values())]
+    return Scope("store", "all cohorts", members, read_combo_registry(workspace.paths))
 
 
 def read_scope(workspace: Workspace, experiment: str | None = None) -> Scope:
