@@ -178,14 +178,16 @@ def _require_no_failure(results: Mapping[str, Sequence[StepResult]]) -> None:
 
 def _require_complete(report: RunReport) -> None:
     progress = report.progress
-    failed, blocked = progress.failed.total(), progress.blocked.total()
     if report.stopped is not None:
         raise Failure(description=str(report.stopped), allow_retries=False)
-    if failed or blocked:
+    if progress.unfinished:
         reasons = ", ".join(f"{count} {stage} {reason}" for (stage, reason), count in progress.failures.items())
+        told = [str(error) for error in report.errors.values()] if progress.left else []
+        failed = f"{progress.failed.total()} generations failed{f' ({reasons})' if reasons else ''}"
+        waiting = f"{progress.blocked.total()} wait for them, {progress.left.total()} are left to do"
         raise Failure(
-            description=f"{failed} generations failed ({reasons}); {blocked} more wait for them. Everything else is "
-            "stored.\n  → See `daydreaming status`, then start the run again.",
+            description="\n".join([f"{failed}; {waiting}. Everything else is stored.", *told])
+            + "\n  → See `daydreaming status`, then start the run again.",
             allow_retries=False,
         )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.cli.test_command_line import end
 from tests.experiments.rated_root import RatedRoot, essays, evaluations, score
+from tests.fakes.openai_server import OpenAIServer, serve_in_thread
 
 from daydreaming_dagster.domain.membership import Member
 from daydreaming_dagster.domain.stages import Stage
@@ -103,12 +104,71 @@ def test_doctor_names_the_missing_key_and_ends_with_one(root: RatedRoot, capsys:
     assert 'export OPENROUTER_API_KEY="your key"' in told
 
 
-def test_doctor_is_content_when_everything_is_there(
+def ask_server(root: RatedRoot, server: OpenAIServer, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    row = f"openrouter,openai,{server.base_url},OPENROUTER_API_KEY,"
+    root.write(root.paths.endpoints_csv, f"endpoint,kind,base_url,api_key_env,extra_body\n{row}\n")
+    monkeypatch.setenv("OPENROUTER_API_KEY", key)
+
+
+def test_doctor_asks_the_server_whether_it_accepts_the_key_and_what_is_left(
     root: RatedRoot, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    monkeypatch.setenv("OPENROUTER_API_KEY", "sk-of-a-test")
-    assert end("doctor") == 0
-    assert "sk-of-a-test" not in capsys.readouterr().out
+    with serve_in_thread(OpenAIServer(api_key="sk-of-a-test")) as server:
+        ask_server(root, server, monkeypatch, "sk-of-a-test")
+        assert end("doctor") == 0
+        told = capsys.readouterr().out
+        assert "the server accepts it, $4.50 of $5.00 left to spend" in told
+        assert "sk-of-a-test" not in told
+        assert server.received == 0, "no model is called"
+
+
+def test_doctor_tells_a_key_that_the_server_refuses_without_showing_it(
+    root: RatedRoot, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    with serve_in_thread(OpenAIServer(api_key="sk-right")) as server:
+        ask_server(root, server, monkeypatch, "sk-wrong")
+        assert end("doctor") == 1
+        told = capsys.readouterr().out
+        assert "(unauthorized)" in told
+        assert "Put a valid key into OPENROUTER_API_KEY" in told
+        assert "sk-wrong" not in told
+        assert end("doctor", "--offline") == 0
+        assert "OPENROUTER_API_KEY is set" in capsys.readouterr().out
+
+
+def test_doctor_is_content_with_a_server_that_keeps_no_records_of_keys(
+    root: RatedRoot, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    with serve_in_thread(OpenAIServer(tells_key=False)) as server:
+        ask_server(root, server, monkeypatch, "sk-of-a-test")
+        assert end("doctor") == 0
+        assert "the server accepts it (for" in capsys.readouterr().out
+
+
+def test_doctor_says_when_nobody_listens_at_the_endpoint(
+    root: RatedRoot, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    with serve_in_thread(OpenAIServer()) as server:
+        ask_server(root, server, monkeypatch, "sk-of-a-test")
+    assert end("doctor") == 1
+    assert "cannot be reached" in capsys.readouterr().out
+
+
+def test_plan_sets_what_is_left_beside_what_it_would_take_and_offline_asks_nobody(
+    root: RatedRoot, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    models = root.paths.models_csv.read_text().replace("maker/writer", "maker/writer:free")
+    root.write(root.paths.models_csv, models)
+    with serve_in_thread(OpenAIServer(free_per_day=2, free_used=1, credit_usd=0.0)) as server:
+        ask_server(root, server, monkeypatch, "sk-of-a-test")
+        assert end("plan") == 0
+        told = capsys.readouterr().out
+        assert "$0.00 of $5.00 left to spend, 1 of 2 requests to free models left today" in told
+        assert "Pool llm_api_free: 1 of 2 requests left today, as the provider says; this would send about 6." in told
+        assert "The rest follows when the run is started again after 00:00 UTC" in told
+        assert end("plan", "--offline", "--json") == 0
+        assert json.loads(capsys.readouterr().out)["days"]["llm_api_free"]["left"] == 50
+        assert (server.received, server.key_asked) == (0, 1)
 
 
 def test_doctor_shows_mistakes_in_the_inputs(root: RatedRoot, capsys: Capture) -> None:

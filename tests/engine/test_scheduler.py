@@ -103,7 +103,8 @@ def test_a_pool_whose_quota_is_used_up_for_the_day_is_given_up_until_the_next_ru
     scene.fail(0, call_error(RateLimitedError, retry_after_s=40_000.0))
     assert scene.has_ended
     assert scene.client.total == 1
-    assert scene.progress.failed[Stage.DRAFT] == 5
+    assert scene.progress.failed.total() == 0
+    assert scene.progress.left.total() == 15
 
 
 @pytest.mark.parametrize("reason", ["unauthorized", "payment_required", "model_unknown"])
@@ -115,8 +116,9 @@ def test_a_failure_that_would_meet_every_call_is_met_once_and_stored_nowhere(
     assert scene.has_ended
     assert scene.client.total == 1
     assert not scene.writer.stored
-    assert scene.progress.failed[Stage.DRAFT] == 10
-    assert scene.progress.blocked.total() == 20
+    assert scene.progress.failed.total() == 0
+    assert scene.progress.left.total() == 30
+    assert {error.reason for error in scene.scheduler.failed.values()} == {reason}
 
 
 def test_a_refusal_of_one_prompt_is_stored_and_the_others_go_on(open_scene: OpenScene) -> None:

@@ -77,6 +77,10 @@ class OpenAIServer:
         api_key: what must follow `Bearer`; None lets everybody in.
         latency_s: how long each answer takes.
         requests_per_minute: more than these within 60 seconds are answered by 429 and `Retry-After`; None for no limit.
+        free_per_day: requests for `:free` models it answers on a UTC day; more get OpenRouter's refusal. None for no
+            such quota, and then `/key` does not speak of one.
+        tells_key: whether it knows the path `/key`.
+        credit_usd: what `/key` says is left of the key's limit; None for a key without a limit.
         faults: by the index of the chat request, from 0 in order of arrival.
         find_fault: asked with index and body when `faults` has nothing; returns None for a proper answer.
         text: of every answer; None for an invented one that suits the prompt.
@@ -84,15 +88,21 @@ class OpenAIServer:
         with_extras: whether answers carry what only OpenRouter tells (provider, cost, token details).
         keep_requests: whether `bodies` and `headers` are kept; they grow without end.
         clock: seconds, for the limit.
+        utc: seconds since 1970, for the day.
+        free_used: requests for `:free` models today, those of others included.
         answered: chat requests that got a proper answer.
         received: chat requests, whatever became of them.
         bodies, headers: of the chat requests.
+        key_asked: requests for `/key`.
     """
 
     port: int = 0
     api_key: str | None = None
     latency_s: float = 0.0
     requests_per_minute: int | None = None
+    free_per_day: int | None = None
+    tells_key: bool = True
+    credit_usd: float | None = 4.5
     faults: Mapping[int, Fault] = field(default_factory=dict)
     find_fault: Callable[[int, dict[str, Any]], Fault | None] | None = None
     text: str | None = None
@@ -100,12 +110,16 @@ class OpenAIServer:
     with_extras: bool = True
     keep_requests: bool = True
     clock: Callable[[], float] = time.monotonic
+    utc: Callable[[], float] = time.time
+    free_used: int = 0
     answered: int = field(default=0, init=False)
     received: int = field(default=0, init=False)
     bodies: list[dict[str, Any]] = field(default_factory=list, init=False)
     headers: list[Mapping[str, str]] = field(default_factory=list, init=False)
     in_flight: int = field(default=0, init=False)
     peak_in_flight: int = field(default=0, init=False)
+    key_asked: int = field(default=0, init=False)
+    _day: int | None = field(default=None, init=False)
     _recent: deque[float] = field(default_factory=deque, init=False)
     _texts: dict[str, list[str]] = field(default_factory=dict, init=False)
     _connections: set[_Connection] = field(default_factory=set, init=False)
@@ -154,6 +168,8 @@ class OpenAIServer:
             self.headers.append(headers)
         if (wait_s := self._seconds_over_limit()) is not None:
             return _rate_limited(wait_s)
+        if not self._is_within_the_day(str(body.get("model"))):
+            return self._refuse_for_today()
         fault = self.faults.get(index) or (self.find_fault(index, body) if self.find_fault else None)
         if fault is None:
             self.answered += 1
@@ -177,6 +193,36 @@ class OpenAIServer:
             return self._recent[0] + 60 - now
         self._recent.append(now)
         return None
+
+    def _is_within_the_day(self, model: str) -> bool:
+        """Whether the request is within the quota of free models; it counts in any case."""
+        if self.free_per_day is None or not model.endswith(":free"):
+            return True
+        self._count_free(1)
+        return self.free_used <= self.free_per_day
+
+    def _count_free(self, requests: int) -> None:
+        today = int(self.utc() // 86_400)
+        if self._day not in (None, today):
+            self.free_used = 0
+        self._day = today
+        self.free_used += requests
+
+    def _refuse_for_today(self) -> Reply:
+        limit, reset_ms = self.free_per_day, (int(self.utc() // 86_400) + 1) * 86_400_000
+        told = {"X-RateLimit-Limit": str(limit), "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(reset_ms)}
+        message = "Rate limit exceeded: free-models-per-day. Add 10 credits to unlock 1000 free model requests per day"
+        return _json({"error": {"code": 429, "message": message, "metadata": {"headers": told}}}, 429)
+
+    def _tell_key(self) -> Reply:
+        self.key_asked += 1
+        self._count_free(0)
+        limit = None if self.credit_usd is None else 5
+        data = {"label": "fake", "limit": limit, "limit_remaining": self.credit_usd, "usage": 0.5, "is_free_tier": True}
+        if self.free_per_day is not None:
+            left = max(0, self.free_per_day - self.free_used)
+            data["free_model_daily_requests"] = {"used": self.free_used, "limit": self.free_per_day, "remaining": left}
+        return _json({"data": data})
 
     def _completion(self, body: dict[str, Any], index: int) -> dict[str, Any]:
         prompt = "\n".join(str(message.get("content", "")) for message in body["messages"])
@@ -220,12 +266,8 @@ class OpenAIServer:
                 for model in MODELS
             ]  # fmt: skip
             return _json({"data": offers})
-        if path.endswith("/key"):
-            free = {"used": self.answered, "limit": 50, "remaining": max(0, 50 - self.answered)}
-            return _json(
-                {"data": {"label": "fake", "limit": 5, "limit_remaining": 4.5, "usage": 0.5, "is_free_tier": True,
-                          "free_model_daily_requests": free}}
-            )  # fmt: skip
+        if path.endswith("/key") and self.tells_key:
+            return self._tell_key()
         if path.endswith("/generation"):
             response_id = query.get("id", "")
             number = response_id.removeprefix("gen-")
@@ -386,6 +428,7 @@ def main() -> None:
     parser.add_argument("--latency-ms", type=float, default=0.0)
     parser.add_argument("--api-key", default=None, help="required from clients")
     parser.add_argument("--requests-per-minute", type=int, default=None, help="more get 429 and Retry-After")
+    parser.add_argument("--free-per-day", type=int, default=None, help="more for :free models get 429 until midnight")
     parser.add_argument("--fail-every", type=int, default=None, metavar="N", help="every Nth request gets a 503")
     options = parser.parse_args()
     every = options.fail_every
@@ -394,6 +437,7 @@ def main() -> None:
         api_key=options.api_key,
         latency_s=options.latency_ms / 1000,
         requests_per_minute=options.requests_per_minute,
+        free_per_day=options.free_per_day,
         find_fault=(lambda index, _: Fault(status=503) if (index + 1) % every == 0 else None) if every else None,
         keep_requests=False,
     )

@@ -152,9 +152,27 @@ def test_a_used_up_day_ends_both_with_a_message_and_the_rest_is_made_when_there_
     if days == 1:
         assert len(book.arrivals[FREE]) == 5
         assert set(ends) == {3}
-        assert "has used up its requests_per_day; the next call fits in" in read_logs(checkout)
+        assert "requests_per_day in data/1_raw/llm_pools.csv allows 5, and none is left until" in read_logs(checkout)
     counts = Counter(path.parent.parent.name for path in checkout.folder.glob("data/gens/*/*/parsed.txt"))
     assert counts["draft"] + counts["essay"] == len(book.arrivals[FREE]), "what was answered is stored"
     limit(checkout, per_day=100)
+    assert checkout.run("daydreaming run --quiet").returncode == 0
+    assert len(book.arrivals[FREE]) == 4 + 8, "nothing was asked twice"
+
+
+def test_what_the_provider_says_is_left_is_used_up_by_both_together_and_the_next_day_goes_on(
+    checkout: GuideShell, book: Book, server: OpenAIServer
+) -> None:
+    server.free_per_day, server.free_used = 8, 3  # three were sent from elsewhere
+    limit(checkout)
+    with run_two(checkout) as processes:
+        ends = [process.wait(timeout=300) for process in processes]
+    assert len(book.arrivals[FREE]) == 5, read_logs(checkout)
+    assert server.free_used == 8, "not even one request was refused"
+    assert set(ends) == {3}, read_logs(checkout)
+    assert "has used up today's requests: the provider allows 8 a day" in read_logs(checkout)
+    assert "left to do; run the same command again" in read_logs(checkout)
+    assert "0 of 8 requests left today" in checkout.require("daydreaming plan")
+    server.free_per_day = 50  # as after midnight: there is room again
     assert checkout.run("daydreaming run --quiet").returncode == 0
     assert len(book.arrivals[FREE]) == 4 + 8, "nothing was asked twice"

@@ -10,6 +10,7 @@ from daydreaming_dagster.domain.errors import ModelCallError, RateLimitedError, 
 from daydreaming_dagster.llm.http_failures import Asked, build_http_error, parse_retry_after_s
 
 NOW = 1_790_000_000.0  # 2026-09-21 14:13:20 UTC
+RESET = NOW + 8200
 ASKED = Asked("openrouter", "maker/model", "OPENROUTER_API_KEY", "sk-secret")
 
 
@@ -136,6 +137,17 @@ def test_what_is_retryable_is_tried_again_whatever_the_status() -> None:
 )
 def test_what_other_servers_say_is_understood(status: int, error: Any, reason: str) -> None:
     assert error_of(status, error).reason == reason
+
+
+def test_a_used_up_day_is_told_from_a_busy_minute_and_ends_when_the_server_says_or_at_midnight() -> None:
+    message = "Rate limit exceeded: free-models-per-day. Add 10 credits to unlock 1000 free model requests per day"
+    headers = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(int((RESET) * 1000))}
+    told = error_of(429, {"code": 429, "message": message, "metadata": {"headers": headers}})
+    assert (told.reason, told.retry_after_s) == ("daily_quota", pytest.approx(RESET - NOW))
+    untold = error_of(429, {"code": 429, "message": message})
+    assert untold.retry_after_s == pytest.approx(86_400 - NOW % 86_400)
+    assert "in 9.8 h" in untold.fix
+    assert error_of(429, {"code": 429, "message": "20 requests per minute"}).reason == "rate_limited"
 
 
 def test_the_sentence_names_endpoint_model_reason_and_the_providers_own_words() -> None:

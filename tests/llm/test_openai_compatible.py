@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -374,10 +375,10 @@ def test_hosts_that_the_environment_spares_are_asked_directly() -> None:
 
 def test_the_key_status_tells_what_is_left_of_the_free_requests() -> None:
     async def use_and_look(client: OpenAICompatibleClient) -> Any:
-        await client.complete(REQUEST)
+        await client.complete(replace(REQUEST, model="fake/writer:free"))
         return await client.fetch_key_status()
 
-    status = ask(OpenAIServer(), use_and_look)
+    status = ask(OpenAIServer(free_per_day=50), use_and_look)
     assert (status.free_requests_used, status.free_requests_limit, status.free_requests_remaining) == (1, 50, 49)
     assert status.limit_remaining_usd == 4.5
 

@@ -63,7 +63,7 @@ def print_work(board: RunBoard, *, again: bool = False) -> None:
         )
     if progress.elsewhere:
         print_line(f"{show_count(progress.elsewhere.total(), 'generation')} made by another process meanwhile.")
-    if report.forecast is not None and report.stopped is None and progress.calls:
+    if report.forecast is not None and report.stopped is None and progress.calls and not progress.left:
         out().print(describe_accuracy(report.forecast, progress, report.duration_s))
     if plan.held:
         reasons = sorted({failure.reason for _, failure in plan.held})

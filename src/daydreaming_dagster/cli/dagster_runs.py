@@ -150,7 +150,7 @@ def find_exit_code(board: RunBoard) -> int:
         return EXIT_ERROR
     if report.stopped is not None:
         return {"interrupted": EXIT_INTERRUPTED, "budget": EXIT_INCOMPLETE}.get(report.stopped.reason, EXIT_ERROR)
-    incomplete = report.progress.failed.total() + report.progress.blocked.total() + len(plan.held) + len(plan.blocked)
+    incomplete = report.progress.unfinished + len(plan.held) + len(plan.blocked)
     return EXIT_INCOMPLETE if incomplete else EXIT_OK
 
 

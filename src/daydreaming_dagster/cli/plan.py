@@ -11,19 +11,27 @@ def plan(
     cohort: Annotated[str | None, typer.Option(help="Name of the cohort instead of the computed id.")] = None,
     retry: Annotated[str, typer.Option(help="As of `run`: reasons of lasting failures to call again.")] = "",
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Ask no server what is left of the key and of today's free requests.")
+    ] = False,
 ) -> None:
-    """Forecast calls, tokens, money and time of a run; nothing is written and nobody is called."""
+    """Forecast calls, tokens, money and time of a run; nothing is written and no model is called."""
+    from daydreaming_dagster.cli.allowances import find_allowances, print_allowances
     from daydreaming_dagster.cli.forecast_table import print_forecast
     from daydreaming_dagster.cli.opening import open_workspace
     from daydreaming_dagster.engine.cohort_run import Choice, forecast_cohort_run
 
     workspace = open_workspace(cohort)
     reasons = frozenset(reason.strip() for reason in retry.split(",") if reason.strip())
-    planned, forecast = forecast_cohort_run(workspace, workspace.plan_cohort(), Choice(retry=reasons))
+    rows = workspace.plan_cohort()
+    planned, forecast = forecast_cohort_run(workspace, rows, Choice(retry=reasons))
+    allowances = find_allowances(workspace, rows, planned, offline=offline)
     if json:
         import orjson
 
         tasks = {f"{stage}:{action.name.lower()}": count for (stage, action), count in planned.tasks.items()}
-        print(orjson.dumps({"tasks": tasks, **forecast.to_json()}, option=orjson.OPT_INDENT_2).decode())
+        value = {"tasks": tasks, **forecast.to_json(), **allowances.to_json()}
+        print(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
         return
     print_forecast(planned, forecast)
+    print_allowances(allowances, forecast)

@@ -38,7 +38,7 @@ def run(
             os.environ["DD_K_MAX"] = str(k_max)
         if description_level is not None:
             os.environ["DD_DESCRIPTION_LEVEL"] = description_level
-        plan(cohort=cohort, retry=retry)
+        plan(cohort=cohort, retry=retry, offline=True)
         raise typer.Exit(0)
     from daydreaming_dagster.cli.dagster_runs import parse_tags
     from daydreaming_dagster.cli.main_job import MainJob

@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Protocol
 
+from daydreaming_dagster.domain.catalogue import Model
 from daydreaming_dagster.domain.combinations import Combination
 from daydreaming_dagster.domain.membership import Member
 from daydreaming_dagster.domain.stages import STEPS, Stage
@@ -74,22 +75,27 @@ def plan_cohort_run(workspace: Workspace, cohort: CohortRows, choice: Choice = E
         index.close()
 
 
+def find_called_models(workspace: Workspace, cohort: CohortRows, plan: Plan) -> list[Model]:
+    """The models that the plan would ask, as far as they are among the inputs; sorted by id."""
+    recipe = workspace.recipe(cohort.combinations)
+    models = workspace.catalogue.models
+    called = {
+        task.member.llm_model_id
+        for root in plan.ready
+        for task in root.walk()
+        if task.action is not Action.PARSE and not recipe.is_copy(task.member)
+    }
+    return [models[name] for name in sorted(called & models.keys())]
+
+
 def require_keys(workspace: Workspace, cohort: CohortRows, plan: Plan) -> None:
     """Looks up the key of every endpoint that the plan would call, so that a missing one is told before anything runs.
 
     Raises:
         ConfigurationError: a key is missing.
     """
-    recipe = workspace.recipe(cohort.combinations)
-    models = {
-        task.member.llm_model_id
-        for root in plan.ready
-        for task in root.walk()
-        if task.action is not Action.PARSE and not recipe.is_copy(task.member)
-    }
-    catalogue = workspace.catalogue
-    for endpoint in {catalogue.models[name].endpoint for name in sorted(models & catalogue.models.keys())}:
-        require_key(catalogue.endpoints[endpoint], workspace.environ)
+    for endpoint in {model.endpoint for model in find_called_models(workspace, cohort, plan)}:
+        require_key(workspace.catalogue.endpoints[endpoint], workspace.environ)
 
 
 def forecast_cohort_run(workspace: Workspace, cohort: CohortRows, choice: Choice = EVERYTHING) -> tuple[Plan, Forecast]:
@@ -132,7 +138,7 @@ def run_cohort(
         ledger.close()
     report = run_plan(recipe, plan, run_info, environ=workspace.environ, progress=progress, options=options)
     facts = {"run_id": run_info.run_id, "cohort_id": run_info.cohort_id, "ended_at": time.time()}
-    facts["was_complete"] = report.stopped is None
+    facts["was_complete"] = report.stopped is None and not report.progress.left
     record = build_record(forecast, report.progress, report.duration_s, facts)
     files.write_json(workspace.paths.forecasts / f"{run_info.run_id}.json", record)
     report.forecast = forecast

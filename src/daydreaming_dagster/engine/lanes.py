@@ -8,9 +8,11 @@ from collections import deque
 from typing import Protocol
 
 from daydreaming_dagster.domain.catalogue import Pool
+from daydreaming_dagster.domain.errors import RateLimitedError
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.pacing import Pacer
 from daydreaming_dagster.engine.plan import Task
+from daydreaming_dagster.engine.quota import build_quota_error
 
 _LATE_STAGES_FIRST = (Stage.EVALUATION, Stage.ESSAY, Stage.DRAFT)
 
@@ -28,6 +30,10 @@ class Room(Protocol):
 
     def give_back(self) -> None:
         """Nothing more starts for now: others may have what is free."""
+        ...
+
+    def explain_wait(self, delay_s: float) -> RateLimitedError:
+        """Why nothing may be sent for so many seconds."""
         ...
 
     def close(self) -> None:
@@ -117,6 +123,10 @@ class Lane:
         """Leaves to others what is free of limits shared with them."""
         if self._room is not None:
             self._room.give_back()
+
+    def explain_wait(self, delay_s: float) -> RateLimitedError:
+        """Why nothing may be sent for so many seconds, which is longer than a run waits."""
+        return build_quota_error(self.pool, delay_s, None) if self._room is None else self._room.explain_wait(delay_s)
 
     def drain(self) -> list[Task]:
         """Removes and returns all tasks that have not started."""

@@ -1,8 +1,8 @@
 """The limits of a pool's row, held by all processes that share a data root.
 
 Calls at a time are slots, each a locked file: whoever dies, by whatever cause, gives them back. Requests and tokens
-per minute and requests per day are counted in a SQLite bucket per pool (pyrate-limiter). Nothing here waits: the
-answer is always "now" or "in so many seconds".
+per minute are counted in a SQLite bucket per pool (pyrate-limiter), requests per day in `quota`. Nothing here waits:
+the answer is always "now" or "in so many seconds".
 """
 
 from __future__ import annotations
@@ -11,17 +11,20 @@ import fcntl
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from urllib.parse import quote
 
-from pyrate_limiter import Decision, Duration, FixedWindow, LogAlgorithm, Rate, RateItem, SlidingWindowLog, SQLiteBucket
+from pyrate_limiter import Decision, Duration, Rate, RateItem, SlidingWindowLog, SQLiteBucket
 
 from daydreaming_dagster.domain.catalogue import Pool
+from daydreaming_dagster.domain.errors import RateLimitedError
+from daydreaming_dagster.engine.quota import DayCount, ProviderQuota, build_quota_error, find_pool_folder
+from daydreaming_dagster.llm.openrouter_records import KeyStatus
 from daydreaming_dagster.store import files
 from daydreaming_dagster.store.paths import DataPaths
 
 _SLOT_RETRY_S = 0.1
+_ANSWER_RETRY_S = 0.05
 _TOKEN_UNITS = 1000
 """A token limit is counted in thousandths of itself: the bucket keeps a row per unit."""
 
@@ -35,26 +38,31 @@ class SharedLimits:
         paths: the data root that is shared.
         pool: the limits.
         now_s: seconds since 1970.
+        ask_provider: asks what is left of today's requests; None for providers that do not say, and for pools that no
+            such quota is about.
     """
 
-    def __init__(self, paths: DataPaths, pool: Pool, now_s: Callable[[], float] = time.time) -> None:
-        self._folder = paths.pool(quote(pool.pool, safe=" "))
-        self._slots = _Slots(self._folder, pool.max_concurrent, now_s)
+    def __init__(
+        self,
+        paths: DataPaths,
+        pool: Pool,
+        now_s: Callable[[], float] = time.time,
+        ask_provider: Callable[[], Awaitable[KeyStatus]] | None = None,
+    ) -> None:
+        self._pool = pool
+        folder = find_pool_folder(paths, pool)
+        self._slots = _Slots(folder, pool.max_concurrent, now_s)
         self._now_s = now_s
-        minute, day = SlidingWindowLog(), FixedWindow()  # days begin at midnight UTC, as providers count them
-        self._rates = [
-            _SharedRate(self._folder, name, limit, interval, algorithm)
-            for name, limit, interval, algorithm in (
-                ("requests_per_minute", pool.requests_per_minute, Duration.MINUTE, minute),
-                ("requests_per_day", pool.requests_per_day, Duration.DAY, day),
-            )
-            if limit is not None
-        ]
-        self._tokens = None
+        self._requests = self._tokens = self._day = self._provider = None
+        if pool.requests_per_minute is not None:
+            self._requests = _MinuteRate(folder, "requests_per_minute", pool.requests_per_minute)
         if pool.tokens_per_minute is not None:
-            self._tokens = _SharedRate(
-                self._folder, "tokens_per_minute", pool.tokens_per_minute, Duration.MINUTE, minute
-            )
+            self._tokens = _MinuteRate(folder, "tokens_per_minute", pool.tokens_per_minute)
+        if pool.requests_per_day is not None or ask_provider is not None:
+            self._day = DayCount(folder, pool.requests_per_day)
+        if ask_provider is not None and self._day is not None:
+            self._provider = ProviderQuota(ask_provider, self._day, now_s)
+        self._has_slot = False
 
     def try_take(self, tokens: int) -> float:
         """Takes room for one call and returns 0.0, or takes none and returns the seconds after which to ask again.
@@ -62,16 +70,17 @@ class SharedLimits:
         Args:
             tokens: the most that the call can use, prompt and answer together.
         """
-        if not self._slots.try_take():
+        if not self._has_slot and not self._slots.try_take():
             return _SLOT_RETRY_S * (0.5 + random.random())
-        now_ms = int(self._now_s() * 1000)
-        delay_s = max((rate.try_take(1, now_ms) for rate in self._rates), default=0.0)
-        if delay_s == 0.0 and self._tokens is not None:
-            delay_s = self._tokens.try_take(tokens, now_ms)
+        # In a pool for one call at a time nothing is under way while the provider is asked: its answer is exact.
+        self._has_slot = self._provider is not None and self._provider.is_asking()
+        if self._has_slot:
+            return _ANSWER_RETRY_S
+        delay_s = self._try_take_rates(tokens)
         if delay_s > 0.0:
             self._slots.release()
             return delay_s
-        for rate in (*self._rates, *([self._tokens] if self._tokens else [])):
+        for rate in self._rates:
             rate.spend()
         return 0.0
 
@@ -83,11 +92,31 @@ class SharedLimits:
         """Nothing more starts for now: lets others have the slots that are free."""
         self._slots.give_back()
 
+    def explain_wait(self, delay_s: float) -> RateLimitedError:
+        """Why nothing may be sent for so many seconds, and what to do."""
+        use = None if self._day is None else self._day.read(self._now_s())
+        return build_quota_error(self._pool, delay_s, use)
+
     def close(self) -> None:
         """Gives back everything that is held."""
         self._slots.close()
-        for rate in (*self._rates, *([self._tokens] if self._tokens else [])):
+        for rate in self._rates:
             rate.close()
+        if self._provider is not None:
+            self._provider.close()
+        if self._day is not None:
+            self._day.close()
+
+    @property
+    def _rates(self) -> list[_MinuteRate]:
+        return [rate for rate in (self._requests, self._tokens) if rate is not None]
+
+    def _try_take_rates(self, tokens: int) -> float:
+        now_s = self._now_s()
+        for rate, amount in ((self._requests, 1), (self._tokens, tokens)):
+            if rate is not None and (delay_s := rate.try_take(amount, int(now_s * 1000))) > 0.0:
+                return delay_s
+        return 0.0 if self._day is None else self._day.try_take(now_s)  # last: it takes nothing back
 
 
 class _Slots:
@@ -190,30 +219,29 @@ class _Slots:
         return handle
 
 
-class _SharedRate:
-    """One count per stretch of time. What was taken but not spent, because another limit said no, is kept."""
+class _MinuteRate:
+    """A count per minute. What was taken but not spent, because another limit said no, is kept."""
 
-    def __init__(self, folder: Path, name: str, limit: int, interval: Duration, algorithm: LogAlgorithm) -> None:
+    def __init__(self, folder: Path, name: str, limit: int) -> None:
         self._name = name
         self._unit = max(1, limit // _TOKEN_UNITS) if name.startswith("tokens") else 1
         self._limit = limit // self._unit
         self._in_hand = 0
         self._taken_at_ms = 0
         self._takes = 0
-        self._interval_ms = int(interval)
         with files.explain_os_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
         self._bucket = SQLiteBucket.init_from_file(
-            [Rate(self._limit, interval)],
+            [Rate(self._limit, Duration.MINUTE)],
             table=name,
             db_path=str(folder / f"{name}.sqlite"),
             use_file_lock=True,
-            algorithm=algorithm,
+            algorithm=SlidingWindowLog(),
         )
 
     def try_take(self, amount: int, now_ms: int) -> float:
         weight = min(self._limit, -(-amount // self._unit))
-        if self._in_hand >= weight and now_ms - self._taken_at_ms < self._interval_ms:
+        if self._in_hand >= weight and now_ms - self._taken_at_ms < int(Duration.MINUTE):
             return 0.0
         decision = self._bucket.put_decision(RateItem(self._name, now_ms, weight=weight))
         if not isinstance(decision, Decision):

@@ -16,7 +16,8 @@ class Progress:
     Attributes:
         planned: tasks at the start, by stage.
         made, parsed_again, reused, failed, blocked: ended tasks by stage; `made` asked a model or copied.
-        left: tasks not begun because the run was stopped or its budget reached; the next run takes them up.
+        left: tasks not begun because the run was stopped, its budget or a day's quota reached, or their endpoint or
+            model given up; the next run takes them up.
         elsewhere: tasks that another process did meanwhile.
         failures: failed tasks by stage and reason.
         in_flight: calls under way.
@@ -44,6 +45,11 @@ class Progress:
     cost_usd: float = 0.0
     unpriced_calls: int = 0
     notice: str = ""
+
+    @property
+    def unfinished(self) -> int:
+        """Tasks that did not end well and are nobody else's."""
+        return self.failed.total() + self.blocked.total() + self.left.total()
 
     def succeeded(self, stage: Stage) -> int:
         """Tasks of a stage that ended well."""

@@ -8,11 +8,11 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from daydreaming_dagster.domain.catalogue import Endpoint
+from daydreaming_dagster.domain.catalogue import Catalogue, Endpoint, Pool
 from daydreaming_dagster.domain.errors import DayDreamingError, RunInterruptedError
 from daydreaming_dagster.engine.budget import Budget, BudgetLimits
 from daydreaming_dagster.engine.callbook import CallBook
@@ -22,6 +22,7 @@ from daydreaming_dagster.engine.limits import SharedLimits
 from daydreaming_dagster.engine.maker import Maker
 from daydreaming_dagster.engine.plan import Plan
 from daydreaming_dagster.engine.progress import Progress
+from daydreaming_dagster.engine.quota import KeyRecords, find_free_endpoint
 from daydreaming_dagster.engine.recipe import Recipe
 from daydreaming_dagster.engine.records import RunInfo
 from daydreaming_dagster.engine.retries import RetryPolicy
@@ -29,6 +30,7 @@ from daydreaming_dagster.engine.scheduler import Scheduler
 from daydreaming_dagster.engine.settling import settle_unknown
 from daydreaming_dagster.engine.writer import DurableWriter
 from daydreaming_dagster.llm.clients import open_client
+from daydreaming_dagster.llm.openrouter_records import KeyStatus
 from daydreaming_dagster.llm.protocol import ChatClient
 from daydreaming_dagster.store.generations import Outcome
 from daydreaming_dagster.store.journal import recover
@@ -169,7 +171,9 @@ async def _run(
                 writer,
                 CallBook(writer, run_info, owner.id, budget if budget.is_bounded else None),
                 claims=Claims(ledger, store, owner.id, recover_others),
-                open_room=lambda pool: SharedLimits(paths, pool),
+                open_room=lambda pool: SharedLimits(
+                    paths, pool, ask_provider=_find_key_records(recipe.catalogue, clients, pool)
+                ),
                 retry=options.retry,
                 progress=progress,
             )
@@ -191,6 +195,15 @@ async def _run(
         duration_s=time.perf_counter() - started,
         unknown=spending.get(CallState.UNKNOWN.value),
     )
+
+
+def _find_key_records(
+    catalogue: Catalogue, clients: EndpointClients, pool: Pool
+) -> Callable[[], Awaitable[KeyStatus]] | None:
+    """How to ask what is left of a pool's free requests; None where nobody says."""
+    endpoint = find_free_endpoint(catalogue, pool.pool)
+    client = None if endpoint is None else clients.client(endpoint)
+    return client.fetch_key_status if isinstance(client, KeyRecords) else None
 
 
 @contextmanager

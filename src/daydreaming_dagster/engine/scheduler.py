@@ -309,11 +309,15 @@ class Scheduler:
         """Starts what the lane lets go; returns after how many seconds to look again, None for when a call ended."""
         is_ending = self._outstanding <= _LAST_ROUNDS * lane.pacer.window.size
         while (task := lane.find_next(self._loop.time(), is_ending=is_ending)) is not None:
+            if (halt := self._find_halt(task)) is not None:
+                lane.drop(task)
+                self._leave_halted(task, halt)
+                continue
             delay_s = self._try_start(task, lane)
             if delay_s is None:
                 return None
             if delay_s > LONGEST_WAIT_S:
-                self._halt(f"pool {lane.pool.pool}", _build_quota_error(lane.pool, delay_s))
+                self._halt(f"pool {lane.pool.pool}", lane.explain_wait(delay_s))
             elif delay_s > 0:
                 return delay_s
         return None if lane.wakes_at is None else max(0.0, lane.wakes_at - self._loop.time())
@@ -324,7 +328,6 @@ class Scheduler:
             attempt = task.attempt = task.attempt or self._maker.prepare(task)
             if attempt.request is None or attempt.stored is not None:
                 return self._start_local(task, lane, attempt)
-            self._require_not_halted(attempt)
             worst = self._book.compute_worst_case(attempt)
             delay_s = self._book.try_reserve(worst)
         except BudgetExhaustedError as error:
@@ -371,6 +374,10 @@ class Scheduler:
         """A bug must neither hang the run nor lose what the others are doing."""
         try:
             await work
+        except asyncio.CancelledError:
+            if not task.has_ended:
+                self._leave(task)
+            raise
         except Exception as error:  # noqa: BLE001 - raised again when everything has ended
             if not task.has_ended:
                 self._end_failed(task, _as_own_error(error))
@@ -456,7 +463,7 @@ class Scheduler:
         if reach is not Reach.CALL:
             self._book.record(row)
             self._halt(_name_of(reach, attempt, lane), error)
-            self._end_failed(task, error)
+            self._leave_halted(task, error)
             return None
         delay_s = self._retry.find_delay_s(error, task.attempts, self._jitter())
         if delay_s is not None:
@@ -495,13 +502,12 @@ class Scheduler:
         self.errors.setdefault(error.reason, error)
         self.progress.notice = f"No further calls to {what}: {error.what}"
 
-    def _require_not_halted(self, attempt: Attempt) -> None:
-        if not self._halted or attempt.model is None:
-            return
-        model = attempt.model
-        for what in (f"endpoint {model.endpoint}", f"model {model.id}", f"pool {model.pool}"):
-            if (halt := self._halted.get(what)) is not None:
-                raise ConfigurationError(halt.what, fix=halt.fix, reason=halt.reason, lasting=False)
+    def _find_halt(self, task: Task) -> DayDreamingError | None:
+        if not self._halted or self._maker.is_local(task):
+            return None
+        model = self._maker.recipe.model(task.member)
+        places = (f"endpoint {model.endpoint}", f"model {model.id}", f"pool {model.pool}")
+        return next((self._halted[what] for what in places if what in self._halted), None)
 
     # Ends: each of these counts a task, and nothing else does ---------------------------------------------------------
     def _end_stored(self, task: Task, outcome: Outcome, how: Counter[Stage]) -> None:
@@ -528,6 +534,11 @@ class Scheduler:
             self._end(task, self.progress.blocked)
             self._block(task.children)
 
+    def _leave_halted(self, task: Task, halt: DayDreamingError) -> None:
+        """Nothing is wrong with the task itself: it stays to be done, when what halts it has been mended."""
+        self.failed[task.member.gen_id] = halt
+        self._leave(task)
+
     def _leave(self, task: Task) -> None:
         for each in task.walk():
             self._end(each, self.progress.left)
@@ -549,15 +560,6 @@ def _name_of(reach: Reach, attempt: Attempt, lane: Lane) -> str:
     if reach is Reach.POOL or attempt.model is None:
         return f"pool {lane.pool.pool}"
     return f"model {attempt.model.id}" if reach is Reach.MODEL else f"endpoint {attempt.model.endpoint}"
-
-
-def _build_quota_error(pool: Pool, delay_s: float) -> RateLimitedError:
-    return RateLimitedError(
-        f"The pool '{pool.pool}' has used up its requests_per_day; the next call fits in {delay_s / 3600:.1f} h.",
-        fix="Run the same command again then, or raise the limit in data/1_raw/llm_pools.csv.",
-        reason="daily_quota",
-        retry_after_s=delay_s,
-    )
 
 
 def _as_own_error(error: Exception) -> DayDreamingError:

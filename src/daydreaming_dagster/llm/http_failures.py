@@ -17,6 +17,8 @@ from daydreaming_dagster.domain.errors import ModelCallError, RateLimitedError, 
 from daydreaming_dagster.utils.json_values import as_float, as_mapping
 
 _LONGEST_MESSAGE_CHARS = 500
+_DAY_S = 86_400
+_SAYS_PER_DAY = ("per-day", "per day", "daily limit", "daily quota")
 _IN_FLIGHT_BUDGET = "openrouter_in_flight_budget"
 _EPOCH_MS_FROM = 1e11  # larger numbers are milliseconds since 1970, smaller ones seconds
 
@@ -25,6 +27,11 @@ _KINDS: dict[str, tuple[type[ModelCallError], str]] = {
     "rate_limited": (
         RateLimitedError,
         "Wait, or lower requests_per_minute of the model's pool in data/1_raw/llm_pools.csv, then run again.",
+    ),
+    "daily_quota": (
+        RateLimitedError,
+        "Run the same command again in {hours}: it goes on where this run stopped. More a day is up to the provider; "
+        "OpenRouter allows more from 10 credits bought.",
     ),
     "timeout": (TransportError, _AGAIN),
     "overloaded": (TransportError, _AGAIN),
@@ -161,7 +168,10 @@ def build_error(
     return kind(
         f"Endpoint '{asked.endpoint}' gave no usable answer{model} ({reason}): {clean}",
         fix=fix.format(
-            endpoint=asked.endpoint, model=asked.model, api_key_env=asked.api_key_env or "the endpoint's api_key_env"
+            endpoint=asked.endpoint,
+            model=asked.model,
+            api_key_env=asked.api_key_env or "the endpoint's api_key_env",
+            hours=f"{(retry_after_s or 0.0) / 3600:.1f} h",
         ),
         reason=reason,
         culprits={"endpoint": asked.endpoint, "model": asked.model, "message": clean, **(culprits or {})},
@@ -197,6 +207,9 @@ def build_http_error(
     if provider := facts.metadata.get("provider_name"):
         culprits["provider"] = provider
     retry_after_s = None if issubclass(_KINDS[reason][0], RefusedError) else _find_retry_after_s(headers, facts, now())
+    if reason == "rate_limited" and any(words in facts.message.lower() for words in _SAYS_PER_DAY):
+        reason = "daily_quota"
+        retry_after_s = _DAY_S - now() % _DAY_S if retry_after_s is None else retry_after_s
     return build_error(
         asked,
         reason=reason,
