@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from tests.experiments.rated_root import RatedRoot, essays, score
+from tests.experiments.rated_root import RatedRoot, essays, evaluations, score, spread
 
 from daydreaming_dagster.domain.errors import ConfigurationError, StoreError
 from daydreaming_dagster.domain.selection import Mode, parse_selection
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.workspace import Workspace
 from daydreaming_dagster.experiments.essay_selection import choose_top_essays, write_selection
-from daydreaming_dagster.experiments.result_tables import write_aggregated_scores
+from daydreaming_dagster.experiments.result_tables import aggregated_scores_path, write_aggregated_scores
 
 
 @pytest.fixture
@@ -73,8 +75,62 @@ def test_a_choice_that_selects_nothing_is_refused(workspace: Workspace, top_n: i
         choose_top_essays(workspace, top_n, templates=templates)
 
 
-def test_a_missing_table_names_the_command_that_makes_it(root: RatedRoot) -> None:
-    root.build()
+def test_the_store_is_read_and_not_the_table_that_was_made_before(workspace: Workspace, root: RatedRoot) -> None:
+    assert choose_top_essays(workspace, 1).is_table_old is False
+    last = evaluations(list(workspace.require_current_cohort().members))[-1]
+    root.keep(last, score(9), "9.0\n")
+    for path in (None, aggregated_scores_path(workspace.paths)):
+        selection = choose_top_essays(workspace, 2, scores_path=path)
+        assert last.parent_gen_id in selection.essays["parent_gen_id"].to_list()
+        assert selection.is_table_old
+
+
+def test_a_table_of_ones_own_is_taken_as_it_is_and_told_to_be_old(
+    workspace: Workspace, root: RatedRoot, tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine.csv"
+    write_aggregated_scores(workspace, mine)
+    assert "may be older" not in choose_top_essays(workspace, 1, scores_path=mine).text
+    last = evaluations(list(workspace.require_current_cohort().members))[-1]
+    root.keep(last, score(9), "9.0\n")
+    selection = choose_top_essays(workspace, 2, scores_path=mine)
+    assert last.parent_gen_id not in selection.essays["parent_gen_id"].to_list()
+    assert f"1 evaluation of the store is not so in {mine}, which may be older" in selection.text
+
+
+def test_a_table_that_is_not_there_is_not_needed(workspace: Workspace, tmp_path: Path) -> None:
+    aggregated_scores_path(workspace.paths).unlink()
+    aggregated_scores_path(workspace.paths).with_suffix(".parquet").unlink()
+    assert choose_top_essays(workspace, 3).is_table_old
     with pytest.raises(StoreError) as missing:
-        choose_top_essays(root.workspace(), 3)
+        choose_top_essays(workspace, 3, scores_path=tmp_path / "nothing.csv")
     assert "daydreaming aggregate-scores" in missing.value.fix
+
+
+def test_essays_left_out_with_the_same_score_are_told_and_so_is_the_mode(root: RatedRoot) -> None:
+    root.write_templates(Stage.EVALUATION, {"novelty": "Judge: {{ response }}"}, construct="prior_art")
+    root.run(lambda _: score(7))
+    selection = choose_top_essays(root.workspace(), 2)
+    assert "# 1 essay with the same score as the last one is left out" in selection.text
+    assert "# No mode is written: drafts and essays are made anew;" in selection.text
+    assert "same score" not in choose_top_essays(root.workspace(), 3).text
+
+
+def test_where_lower_is_better_the_lowest_score_comes_first(root: RatedRoot) -> None:
+    root.write_templates(
+        Stage.EVALUATION, {"known": "Judge: {{ response }}"}, construct="prior_art", direction="lower_is_better"
+    )
+    ranks = {essay.gen_id: rank for rank, essay in enumerate(essays(list(root.build().members)))}
+    root.run(lambda member: score(ranks[member.parent_gen_id]))
+    best = choose_top_essays(root.workspace(), 1).essays.row(0, named=True)
+    assert (ranks[best["parent_gen_id"]], best["score"]) == (0, 9.0)
+
+
+def test_rubrics_of_different_scales_are_not_averaged(root: RatedRoot) -> None:
+    root.run(spread)
+    table = root.paths.templates_csv(Stage.EVALUATION)
+    first, novelty, coherence = table.read_text().splitlines()
+    rows = [f"{first},scale_min,scale_max", f"{novelty},0,9", f"{coherence},0,100"]
+    table.write_text("\n".join(rows) + "\n")
+    with pytest.raises(ConfigurationError, match="different scales"):
+        choose_top_essays(root.workspace(), 1, templates=["novelty", "coherence"])

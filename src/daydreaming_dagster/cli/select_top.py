@@ -11,7 +11,7 @@ import typer
 def select_top(
     top_n: Annotated[int, typer.Option(help="The most essays to select.")] = 10,
     parsed_scores: Annotated[
-        Path | None, typer.Option(help="Table of scores; else 7_cross_experiment/aggregated_scores.csv.")
+        Path | None, typer.Option(help="A table of scores of your own; else the scores of the whole store.")
     ] = None,
     prior_art_templates: Annotated[
         str, typer.Option(help="Evaluation templates that count, with commas; else all whose construct is prior_art.")
@@ -37,6 +37,7 @@ def select_top(
     from daydreaming_dagster.domain.membership import REBUILD_COMMAND
     from daydreaming_dagster.domain.selection import Mode
     from daydreaming_dagster.experiments.essay_selection import choose_top_essays, write_selection
+    from daydreaming_dagster.experiments.result_tables import write_aggregated_scores
 
     modes = [str(known) for known in Mode]
     if mode is not None and mode not in modes:
@@ -53,6 +54,9 @@ def select_top(
         mode=None if mode is None else Mode(mode),
         fill_up=fill_up,
     )
+    if selection.is_table_old and not dry_run:
+        made = write_aggregated_scores(workspace)
+        print_line(f"{escape(str(made.path))} was not up to date and was made again.")
     if dry_run:
         print(selection.text, end="")
         print_line(f"[dim]Nothing was written to {escape(str(selection.path))}.[/]")
@@ -61,4 +65,6 @@ def select_top(
     print_line(
         f"{len(selection.essays)} essays by {', '.join(selection.templates)} written to {escape(str(selection.path))}."
     )
+    for note in selection.notes:
+        print_line(f"[dim]{escape(note)}[/]")
     print_line(f"Next: {REBUILD_COMMAND}")

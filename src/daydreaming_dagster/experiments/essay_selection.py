@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,14 +16,16 @@ from daydreaming_dagster.domain.membership import REBUILD_COMMAND
 from daydreaming_dagster.domain.selection import Mode
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.workspace import Workspace
-from daydreaming_dagster.experiments.result_tables import aggregated_scores_path
+from daydreaming_dagster.experiments.result_tables import aggregated_scores_path, build_aggregated_scores
 from daydreaming_dagster.store import files
 from daydreaming_dagster.store.paths import DataPaths
 from daydreaming_dagster.store.tables import read_table
+from daydreaming_dagster.utils.wording import show_count
 
 PRIOR_ART = "prior_art"
 """The construct of rubrics that compare an idea with what is known."""
 
+_SAME_SCORE = 1e-9
 _AGGREGATE = "Make it: daydreaming aggregate-scores"
 
 
@@ -36,12 +38,17 @@ class EssaySelection:
         templates: evaluation templates whose scores decided.
         essays: a frame of `TOP_ESSAYS_SCHEMA`, best first.
         text: content of the file.
+        notes: what to know of the choice.
+        is_table_old: the table of the whole store's scores is missing or says something else than the store, which
+            was read instead.
     """
 
     path: Path
     templates: Sequence[str]
     essays: pl.DataFrame
     text: str
+    notes: Sequence[str]
+    is_table_old: bool
 
 
 def choose_top_essays(
@@ -59,32 +66,80 @@ def choose_top_essays(
     Args:
         workspace: the data root.
         top_n: the most essays.
-        scores_path: a table of scores; None takes the one of the whole store.
+        scores_path: a table of scores of somebody's own; None, or the path of the whole store's table, reads the store.
         templates: evaluation templates that count; none for all rubrics of prior art.
         score_span: how far below the best an essay may lie, points; None for as far as it takes.
         mode: directive to write into the file; None leaves the default (new drafts and essays).
         fill_up: also write the directive that only missing evaluations are made.
 
     Raises:
-        ConfigurationError: nothing fits.
-        StoreError: the table is missing or damaged.
+        ConfigurationError: nothing fits, or the rubrics have different scales.
+        StoreError: the named table is missing or damaged.
     """
     if top_n < 1:
         raise ConfigurationError(f"--top-n {top_n} selects nothing.", fix="Write a whole number from 1 on.")
-    scores = read_table(scores_path or aggregated_scores_path(workspace.paths), _AGGREGATE)
+    stored = build_aggregated_scores(workspace)
+    own = aggregated_scores_path(workspace.paths)
+    is_own = scores_path is None or scores_path.resolve() == own.resolve()
+    scores = stored if is_own or scores_path is None else read_table(scores_path, _AGGREGATE)
     wanted = list(templates) or find_prior_art_templates(workspace.catalogue)
     known = set(scores["evaluation_template"].drop_nulls())
     counted = [template for template in wanted if template in known]
-    essays = select_top_essays(scores, counted, top_n, score_span) if counted else None
-    if essays is None or essays.is_empty():
+    ranked = _rank(workspace.catalogue, scores, counted, score_span) if counted else None
+    if ranked is None or ranked.is_empty():
         raise ConfigurationError(
             f"No essay has a score by {', '.join(wanted) or 'a rubric of prior art'}; "
-            f"the table knows {', '.join(sorted(known)) or 'no rubric at all'}.",
-            fix="Name rubrics with --prior-art-templates, or make the scores: daydreaming run && "
-            "daydreaming aggregate-scores",
+            f"the scores are by {', '.join(sorted(known)) or 'no rubric at all'}.",
+            fix="Name rubrics with --prior-art-templates, or make the scores: daydreaming run",
         )
-    text = _build_text(essays, counted, mode, fill_up=fill_up)
-    return EssaySelection(workspace.paths.selected_essays, counted, essays, text)
+    notes = list(_note_ties(ranked, top_n))
+    if mode is None:
+        notes.append("No mode is written: drafts and essays are made anew; --mode reuse-essays judges these again.")
+    n_newer = 0 if is_own else _count_newer(stored, scores)
+    if n_newer:
+        notes.append(
+            f"{show_count(n_newer, 'evaluation')} of the store {'is' if n_newer == 1 else 'are'} not so in "
+            f"{scores_path}, which may be older; without --parsed-scores the store itself is read."
+        )
+    essays = ranked.head(top_n)
+    text = _build_text(essays, counted, notes, mode, fill_up=fill_up)
+    is_old = is_own and (not own.exists() or _count_newer(stored, read_table(own, _AGGREGATE)) > 0)
+    return EssaySelection(workspace.paths.selected_essays, counted, essays, text, notes, is_old)
+
+
+def _rank(
+    catalogue: Catalogue, scores: pl.DataFrame, templates: Sequence[str], score_span: float | None
+) -> pl.DataFrame:
+    """All essays with a score by the templates, best first, whichever end of the scale is the good one."""
+    scales = scores.filter(pl.col("evaluation_template").is_in(templates)).select("scale_min", "scale_max").unique()
+    if scales.drop_nulls().height > 1:
+        raise ConfigurationError(
+            f"{', '.join(templates)} have different scales, and their scores cannot be averaged.",
+            fix="Name rubrics of one scale: daydreaming select-top --prior-art-templates NAME",
+        )
+    rubrics = catalogue.templates[Stage.EVALUATION]
+    lower = [name for name in templates if name in rubrics and rubrics[name].direction == "lower_is_better"]
+    turned = pl.col("scale_min") + pl.col("scale_max") - pl.col("score")
+    better = pl.when(pl.col("evaluation_template").is_in(lower)).then(turned).otherwise("score")
+    return select_top_essays(scores.with_columns(score=better), templates, scores.height, score_span)
+
+
+def _note_ties(ranked: pl.DataFrame, top_n: int) -> Iterator[str]:
+    if ranked.height <= top_n:
+        return
+    last = ranked["score"][top_n - 1]
+    left_out = ranked.tail(-top_n).filter((pl.col("score") - last).abs() < _SAME_SCORE).height
+    if left_out:
+        yield (
+            f"{show_count(left_out, 'essay')} with the same score as the last one {'is' if left_out == 1 else 'are'} "
+            "left out: more evaluations go first, then the id decides."
+        )
+
+
+def _count_newer(stored: pl.DataFrame, table: pl.DataFrame) -> int:
+    """How many evaluations of the store the table does not have, or with another score."""
+    keys = ["gen_id", "score"]
+    return stored.select(keys).join(table.select(keys), on=keys, how="anti", nulls_equal=True).height
 
 
 def find_prior_art_templates(catalogue: Catalogue) -> list[str]:
@@ -118,10 +173,13 @@ def write_selection(paths: DataPaths, selection: EssaySelection, *, force: bool 
     files.write_json(_note_path(paths), {"sha256": _digest(selection.text)})
 
 
-def _build_text(essays: pl.DataFrame, templates: Sequence[str], mode: Mode | None, *, fill_up: bool) -> str:
+def _build_text(
+    essays: pl.DataFrame, templates: Sequence[str], notes: Sequence[str], mode: Mode | None, *, fill_up: bool
+) -> str:
     lines = [
         f"# The best {len(essays)} essays by {', '.join(templates)} (mean score, number of evaluations).",
         "# Delete or add lines as you like; docs/guides/selection_and_cube.md says what the modes do.",
+        *(f"# {note}" for note in notes),
         f"# Then: {REBUILD_COMMAND}",
     ]
     if mode is not None:
