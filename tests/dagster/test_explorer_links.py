@@ -6,13 +6,14 @@ import warnings
 from collections.abc import Iterator
 
 import pytest
-from dagster import AssetMaterialization
+from dagster import MetadataValue
 from tests.dagster.scene import Scene
 from tests.store.outcomes import make_outcome
 
 from daydreaming_dagster import definitions
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.resources import explorer_links
+from daydreaming_dagster.resources.event_rows import Materialization
 from daydreaming_dagster.resources.outcome_recorder import Stored, build_records
 from daydreaming_dagster.resources.recorder import FailedMaterialization
 
@@ -39,8 +40,8 @@ def test_every_asset_that_is_made_here_leads_to_a_page_and_raw_inputs_do_not() -
 def test_a_generation_of_a_bulk_run_leads_to_its_page() -> None:
     records = list(build_records(Stored.of_outcome(make_outcome())))
     parsed = records[-1]
-    assert isinstance(parsed, AssetMaterialization)
-    assert parsed.metadata["explorer"].value == "http://127.0.0.1:8765/generation/d_1"
+    assert isinstance(parsed, Materialization)
+    assert parsed.metadata["explorer"] == MetadataValue.url("http://127.0.0.1:8765/generation/d_1")
 
 
 def test_a_failed_generation_leads_to_its_page_too() -> None:

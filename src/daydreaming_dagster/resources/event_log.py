@@ -25,6 +25,8 @@ from sqlalchemy import Connection, func, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import OperationalError
 
+from daydreaming_dagster.resources.event_rows import EventRow
+
 BATCHED_EVENTS = frozenset(
     {
         DagsterEventType.ASSET_MATERIALIZATION,
@@ -57,10 +59,20 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
         """Store events in their order; those of other kinds than `BATCHED_EVENTS` one by one, as Dagster does."""
         for (run_id, batched), group in groupby(events, key=lambda event: (event.run_id, _is_batched(event))):
             if batched:
-                self._store_asset_events(run_id, list(group))
+                self.store_rows(run_id, [self.build_row(event) for event in group])
             else:
                 for event in group:
                     self.store_event(event)
+
+    def build_row(self, event: EventLogEntry) -> EventRow:
+        """The row of the event table that holds an asset event."""
+        return EventRow(self._event_to_row(event), lambda: event, has_tags=True)
+
+    def store_rows(self, run_id: str, events: Sequence[EventRow]) -> None:
+        """Store asset events of one run in their order."""
+        rows = [event.row for event in events]
+        _retry_while_locked(lambda: self._store_in_index(events, rows))
+        _retry_while_locked(lambda: self._store_in_run(run_id, rows))
 
     def fetch_failed_materializations(
         self,
@@ -78,15 +90,15 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
         result: EventRecordsResult = self._get_event_records_result(event_filter, limit, cursor, ascending)
         return result
 
-    def _store_asset_events(self, run_id: str, events: list[EventLogEntry]) -> None:
-        rows = [self._event_to_row(event) for event in events]
-        _retry_while_locked(lambda: self._store_in_index(events, rows))
-        _retry_while_locked(lambda: self._store_in_run(run_id, rows))
-
-    def _store_in_index(self, events: Sequence[EventLogEntry], rows: Sequence[Mapping[str, Any]]) -> None:
+    def _store_in_index(self, events: Sequence[EventRow], rows: Sequence[Mapping[str, Any]]) -> None:
         with self.index_transaction() as connection:
             event_ids = _insert_events(connection, rows)
-            self._store_asset_event_tags(connection, events, event_ids)
+            tagged = {
+                event_id: event.build_entry()
+                for event_id, event in zip(event_ids, events, strict=True)
+                if event.has_tags
+            }
+            self._store_asset_event_tags(connection, list(tagged.values()), list(tagged))
             with_index_columns = self._has_asset_key_index_cols_on_connection(connection)
             for asset_key, values in self._asset_rows(events, event_ids, with_index_columns):
                 statement = insert(AssetKeyTable).values(asset_key=asset_key, **values)
@@ -97,21 +109,22 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
             _insert_events(connection, rows)
 
     def _asset_rows(
-        self, events: Sequence[EventLogEntry], event_ids: Sequence[int], with_index_columns: bool
+        self, events: Sequence[EventRow], event_ids: Sequence[int], with_index_columns: bool
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         """The asset key and what its row says after these events, as if they had been stored one after another.
 
         Of the events of one kind only an asset's last one leaves a trace in its row, and to serialize an event is what
         costs: so the others are not looked at.
         """
-        last: dict[tuple[str, str], tuple[EventLogEntry, int]] = {}
+        last: dict[tuple[str, str], tuple[EventRow, int]] = {}
         for event, event_id in zip(events, event_ids, strict=True):
-            place = (_asset_key(event), event.get_dagster_event().event_type_value)
+            place = (event.row["asset_key"], event.row["dagster_event_type"])
             last.pop(place, None)  # so that the order of the dictionary is that of the events that count
             last[place] = (event, event_id)
         values: dict[str, dict[str, Any]] = {}
         for (asset_key, _), (event, event_id) in last.items():
-            values.setdefault(asset_key, {}).update(self._get_asset_entry_values(event, event_id, with_index_columns))
+            found = self._get_asset_entry_values(event.build_entry(), event_id, with_index_columns)
+            values.setdefault(asset_key, {}).update(found)
         return ((asset_key, row) for asset_key, row in values.items() if row)
 
 
@@ -137,13 +150,6 @@ class BatchedSqliteStorage(DagsterSqliteStorage):
 
 def _is_batched(event: EventLogEntry) -> bool:
     return event.is_dagster_event and event.dagster_event_type in BATCHED_EVENTS
-
-
-def _asset_key(event: EventLogEntry) -> str:
-    asset_key = event.get_dagster_event().asset_key
-    if asset_key is None:
-        raise ValueError(f"An event of type {event.dagster_event_type} names no asset.")
-    return asset_key.to_string()
 
 
 def _insert_events(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> range:

@@ -9,10 +9,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dagster import AssetMaterialization
-
 from daydreaming_dagster.domain.errors import StoreError
 from daydreaming_dagster.domain.stages import Stage
+from daydreaming_dagster.resources.event_rows import Materialization
 from daydreaming_dagster.resources.explorer_links import link_generation
 from daydreaming_dagster.resources.recorder import EventRecorder, FailedMaterialization, Record
 from daydreaming_dagster.store.generations import GenerationMetadata, GenerationStore, Outcome
@@ -173,14 +172,11 @@ def build_records(stored: Stored) -> Iterator[Record]:
         )
 
 
-def _materialization(stored: Stored, step: str, facts: Mapping[str, Any]) -> AssetMaterialization:
+def _materialization(stored: Stored, step: str, facts: Mapping[str, Any]) -> Materialization:
     metadata = stored.metadata
     named = {"template": metadata.template_id, "model_id": metadata.llm_model_id, **facts}
-    return AssetMaterialization(
-        f"{metadata.stage}_{step}",
-        partition=metadata.gen_id,
-        metadata={name: value for name, value in named.items() if value is not None},
-    )
+    told = {name: value for name, value in named.items() if value is not None}
+    return Materialization(f"{metadata.stage}_{step}", metadata.gen_id, told)
 
 
 def _build_facts(raw: Mapping[str, Any]) -> dict[str, Any]:

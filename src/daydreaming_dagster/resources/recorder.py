@@ -29,6 +29,9 @@ from dagster._core.definitions.events import (
 )
 from dagster._core.events import AssetMaterializationPlannedData, StepMaterializationData
 
+from daydreaming_dagster.resources.event_log import BatchedSqliteEventLogStorage
+from daydreaming_dagster.resources.event_rows import Materialization, RowTemplates
+
 # More events in one transaction gain nothing, and keep other writers out for longer.
 EVENTS_PER_TRANSACTION = 1000
 
@@ -50,7 +53,8 @@ class FailedMaterialization:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
-Record = AssetMaterialization | FailedMaterialization
+Record = Materialization | AssetMaterialization | FailedMaterialization
+_Event = Materialization | DagsterEvent
 
 
 class EventRecorder:
@@ -67,6 +71,7 @@ class EventRecorder:
         self._run = run
         self._read_time = read_time
         self._last_ms: dict[str, int] = {}
+        self._templates = RowTemplates(self._build_entry)
 
     def record(self, batch: Sequence[Record]) -> None:
         """Store all records of the batch, in its order; returns when the event log has them.
@@ -75,9 +80,9 @@ class EventRecorder:
         in an event log that is what an attempt without a materialization means.
         """
         events = [event for record in batch for event in self._build_events(record)]
-        entries = [self._build_entry(event, at) for event, at in zip(events, self._date(events), strict=True)]
-        for start in range(0, len(entries), EVENTS_PER_TRANSACTION):
-            self._instance.event_log_storage.store_event_batch(entries[start : start + EVENTS_PER_TRANSACTION])
+        dated = list(zip(events, self._date(events), strict=True))
+        for start in range(0, len(dated), EVENTS_PER_TRANSACTION):
+            self._store(dated[start : start + EVENTS_PER_TRANSACTION])
 
     def find_unrecorded(self, asset_key: str, partitions: Iterable[str]) -> set[str]:
         """Those of the partitions that Dagster has no materialization of, for instance after a crash."""
@@ -89,15 +94,28 @@ class EventRecorder:
         failed = storage.get_latest_asset_partition_materialization_attempts_without_materializations(key)
         return self.find_unrecorded(asset_key, partitions) - failed.keys()
 
-    def _build_events(self, record: Record) -> Iterator[DagsterEvent]:
+    def _store(self, events: Sequence[tuple[_Event, float]]) -> None:
+        storage = self._instance.event_log_storage
+        if not isinstance(storage, BatchedSqliteEventLogStorage):
+            storage.store_event_batch([self._build_entry(event, at) for event, at in events])
+            return
+        storage.store_rows(
+            self._run.run_id,
+            [
+                self._templates.build(event, at, storage.build_row)
+                if isinstance(event, Materialization)
+                else storage.build_row(self._build_entry(event, at))
+                for event, at in events
+            ],
+        )
+
+    def _build_events(self, record: Record) -> Iterator[_Event]:
         job_name = self._run.job_name
+        if isinstance(record, Materialization):
+            yield record  # most of all: only the storage knows whether more has to be built
+            return
         if isinstance(record, AssetMaterialization):
-            yield DagsterEvent(
-                event_type_value=DagsterEventType.ASSET_MATERIALIZATION.value,
-                job_name=job_name,
-                message=f"Materialized {record.label}.",
-                event_specific_data=StepMaterializationData(record),
-            )
+            yield self._build_made(record)
             return
         asset_key = AssetKey(record.asset_key)
         yield DagsterEvent(
@@ -119,7 +137,15 @@ class EventRecorder:
             ),
         )
 
-    def _date(self, events: Sequence[DagsterEvent]) -> Iterator[float]:
+    def _build_made(self, made: AssetMaterialization) -> DagsterEvent:
+        return DagsterEvent(
+            event_type_value=DagsterEventType.ASSET_MATERIALIZATION.value,
+            job_name=self._run.job_name,
+            message=f"Materialized {made.label}.",
+            event_specific_data=StepMaterializationData(made),
+        )
+
+    def _date(self, events: Sequence[_Event]) -> Iterator[float]:
         """When each event happened: all by now, and those of one asset a millisecond apart.
 
         The page of an asset takes events of the same millisecond for one event and shows the last of them only.
@@ -133,7 +159,10 @@ class EventRecorder:
             # Half a millisecond keeps the fraction clear of the border at which Dagster cuts it off.
             yield (self._last_ms[asset] + 0.5) / 1000
 
-    def _build_entry(self, event: DagsterEvent, at: float) -> EventLogEntry:
+    def _build_entry(self, event: _Event, at: float) -> EventLogEntry:
+        if isinstance(event, Materialization):
+            made = AssetMaterialization(event.asset_key, partition=event.partition, metadata=event.metadata)
+            event = self._build_made(made)
         failed = event.event_type == DagsterEventType.ASSET_FAILED_TO_MATERIALIZE
         return EventLogEntry(  # type: ignore[no-untyped-call]
             error_info=None,
@@ -146,5 +175,7 @@ class EventRecorder:
         )
 
 
-def _asset_name(event: DagsterEvent) -> str:
+def _asset_name(event: _Event) -> str:
+    if isinstance(event, Materialization):
+        return event.asset_key
     return "" if event.asset_key is None else event.asset_key.to_user_string()
