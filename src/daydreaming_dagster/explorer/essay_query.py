@@ -154,7 +154,8 @@ def _build_top(site: Site, query: EssayQuery) -> tuple[str, dict[str, Any]]:
         f"ORDER BY {_order_scores(site, query)}, s.essay_gen_id LIMIT {_MOST_WALKED}"
     )
     drafts = _JOINS["d"] if query.draft_template else ""
-    return f"FROM ({scores}) s CROSS JOIN generation e ON e.gen_id = s.essay_gen_id {drafts} WHERE {where}", values
+    essays = "CROSS JOIN generation e INDEXED BY essay_facts ON e.gen_id = s.essay_gen_id"
+    return f"FROM ({scores}) s {essays} {drafts} WHERE {where}", values
 
 
 def _order_scores(site: Site, query: EssayQuery) -> str:

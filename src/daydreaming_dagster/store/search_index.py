@@ -44,7 +44,7 @@ MOST_INDEXED_CHARACTERS = 200_000
 """Of each text; what stands behind is shown but not found."""
 
 _TITLE_CHARACTERS = 120
-_GENERATIONS_AT_ONCE = 1000
+_GENERATIONS_AT_ONCE = 2000
 _PARENTS_KEPT = 2048
 """Texts of drafts or essays kept while what was made from them is read: of some ten kilobytes each."""
 _COUNT_EVERY_S = 5.0
@@ -196,7 +196,8 @@ class SearchIndex:
                 self._remove(stage, gone)
                 self._bump()
             yield Refreshed(gone=len(gone))
-        stale = [gen_id for gen_id, mtime_ns in folders.items() if known.get(gen_id) != mtime_ns]
+        # In the order of their ids, rows are added at the end of most of the indexes and not all over them.
+        stale = sorted(gen_id for gen_id, mtime_ns in folders.items() if known.get(gen_id) != mtime_ns)
         for some in self._read_ahead(stage, stale):
             documents = [self._build(stage, found, folders[found.gen_id], started_ns) for found in some]
             with self._db:
@@ -545,7 +546,7 @@ def _open_writer(paths: DataPaths) -> sqlite3.Connection:
     try:
         version = database.execute("PRAGMA user_version").fetchone()[0]
         # A cache: the files are the truth.
-        database.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF; PRAGMA cache_size=-32768;")
+        database.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF; PRAGMA cache_size=-65536;")
         if version == _VERSION:
             return database
         if version == 0 and not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
