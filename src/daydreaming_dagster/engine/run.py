@@ -140,8 +140,10 @@ def run_plan(
     progress = progress or Progress()
     if plan.size == 0:
         return RunReport(progress=progress)
-    with _tune_interpreter():
-        return asyncio.run(_run(recipe, plan, run_info, environ, progress, options or RunOptions()))
+    import uvloop  # here and not above: commands that only look at a plan need not wait for it
+
+    with _tune_interpreter(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_run(recipe, plan, run_info, environ, progress, options or RunOptions()))
 
 
 async def _run(
