@@ -68,6 +68,7 @@ class RatedRoot(DataRoot):
             "started_at": "2026-01-02T03:04:05.000+00:00",
             "finished_at": "2026-01-02T03:05:05.000+00:00",
             "finish_reason": "stop",
+            "input_mode": "prompt",
             "template_sha256": compute_text_sha256(template.read_text()) if template.exists() else None,
         }
         read = None
