@@ -479,7 +479,7 @@ def open_reader(paths: DataPaths) -> sqlite3.Connection:
         address = f"{paths.search_index.absolute().as_uri()}?mode=ro"
         database = sqlite3.connect(address, uri=True, timeout=60.0, check_same_thread=False)
         database.row_factory = sqlite3.Row
-        database.execute("PRAGMA query_only = ON")
+        database.executescript("PRAGMA query_only = ON; PRAGMA cache_size = -8192;")
     return database
 
 

@@ -10,11 +10,18 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from daydreaming_dagster.explorer.essay_query import find_choices, find_concepts, find_rubric_ids, link_to
+from daydreaming_dagster.domain.stages import Stage
+from daydreaming_dagster.explorer.essay_query import (
+    find_choices,
+    find_concepts,
+    find_rubric_ids,
+    link_to,
+)
 from daydreaming_dagster.explorer.rendering import Pages
 from daydreaming_dagster.explorer.site import Site
 
 _MOST_CONCEPTS = 60
+_ESSAY = Stage.ESSAY.id_prefix
 _AXES = {
     "draft": ("draft template × model", "draft_template", "model"),
     "essay": ("essay template × model", "essay_template", "model"),
@@ -67,25 +74,49 @@ def show_maps(pages: Pages, request: Request) -> Response:
     return pages.page(request, "maps.html", values)
 
 
-def _build_source(cohort: str, *, with_drafts: bool) -> str:
-    """Essays `e` with their score `s`, and `d` their drafts where they are needed."""
-    drafts = "LEFT JOIN generation d ON d.gen_id = e.parent_gen_id" if with_drafts else ""
-    among = "AND EXISTS (SELECT 1 FROM member m WHERE m.cohort_id = :cohort AND m.gen_id = e.gen_id)" if cohort else ""
-    return (
-        "FROM generation e INDEXED BY essay_facts "
-        f"JOIN essay_score s ON s.template_id = :rubric AND s.essay_gen_id = e.gen_id {drafts} "
-        f"WHERE e.stage = 'essay' {among}"
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Essays made alike from the same draft: how many, and their scores added up."""
+
+    combo: str
+    draft_template: str
+    essay_template: str
+    model: str
+    n: int
+    total: float
+
+
+def _find_groups(site: Site, rubric: str, cohort: str) -> list[_Group]:
+    """All essays with a score by the rubric; both maps add up the same groups."""
+
+    # A cohort's rows say all that is asked for; told by how their ids begin, its essays lie side by side.
+    essays = (
+        ("member e", f"e.cohort_id = :cohort AND e.gen_id BETWEEN '{_ESSAY}' AND '{_ESSAY}~'")
+        if cohort
+        else ("generation e INDEXED BY essay_facts", "e.stage = 'essay'")
     )
+
+    def compute() -> list[_Group]:
+        rows = site.rows(
+            "SELECT e.combo_id, e.parent_gen_id, e.template_id, e.llm_model_id, count(*), sum(s.mean) "
+            f"FROM {essays[0]} CROSS JOIN essay_score s ON s.template_id = :rubric "
+            f"AND s.essay_gen_id = e.gen_id WHERE {essays[1]} GROUP BY 2, 3, 4, 1",
+            {"rubric": rubric, "cohort": cohort},
+        )
+        drafts = dict(map(tuple, site.rows("SELECT gen_id, template_id FROM generation WHERE stage = 'draft'")))
+        return [_Group(row[0], drafts.get(row[1]) or "", row[2] or "", row[3] or "", row[4], row[5]) for row in rows]
+
+    return site.keep(("groups", rubric, cohort), compute)
 
 
 def _map_concepts(site: Site, rubric: str, cohort: str) -> HeatMap:
     """Mean over the essays whose combination holds both concepts; the diagonal is over all with the one."""
-    values = {"rubric": rubric, "cohort": cohort}
-    source = _build_source(cohort, with_drafts=False)
-    question = f"SELECT e.combo_id, count(*), sum(s.mean) {source} GROUP BY e.combo_id"
-    by_combo = {row[0]: (row[1], row[2]) for row in site.rows(question, values)}
+    by_combo: dict[str, tuple[int, float]] = defaultdict(lambda: (0, 0.0))
+    for group in _find_groups(site, rubric, cohort):
+        count, total = by_combo[group.combo]
+        by_combo[group.combo] = (count + group.n, total + group.total)
     sums: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0, 0.0])
-    known = find_concepts(site, [])
+    known: dict[str, list[str]] = {}
     for start in range(0, len(by_combo), 500):
         known |= find_concepts(site, list(by_combo)[start : start + 500])
     for combo_id, (count, total) in by_combo.items():
@@ -104,15 +135,16 @@ def _map_concepts(site: Site, rubric: str, cohort: str) -> HeatMap:
 
 def _map_arms(site: Site, rubric: str, cohort: str, axes: str) -> HeatMap:
     title, row_axis, column_axis = _AXES[axes]
-    column = {"draft_template": "d.template_id", "essay_template": "e.template_id", "model": "e.llm_model_id"}
-    question = (
-        f"SELECT coalesce({column[row_axis]}, ''), coalesce({column[column_axis]}, ''), count(*), avg(s.mean) "
-        f"{_build_source(cohort, with_drafts='draft_template' in (row_axis, column_axis))} GROUP BY 1, 2"
-    )
+    sums: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0, 0.0])
+    for group in _find_groups(site, rubric, cohort):
+        place = sums[getattr(group, row_axis), getattr(group, column_axis)]
+        place[0] += group.n
+        place[1] += group.total
     cells: dict[tuple[str, str], Cell] = {}
-    for row, col, count, mean in site.rows(question, {"rubric": rubric, "cohort": cohort}):
+    for (row, col), (count, total) in sums.items():
         chosen = [(row_axis, row), (column_axis, col), ("rubric", rubric), ("cohort", cohort)]
-        cells[row, col] = Cell(mean, count, link_to("/essays", [(name, value) for name, value in chosen if value]))
+        href = link_to("/essays", [(name, value) for name, value in chosen if value])
+        cells[row, col] = Cell(total / count, int(count), href)
     rows, columns = (sorted({pair[place] for pair in cells}) for place in (0, 1))
     return _build_map(title[:1].upper() + title[1:], rows, columns, cells, {})
 
