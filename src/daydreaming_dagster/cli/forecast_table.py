@@ -9,6 +9,7 @@ from daydreaming_dagster.cli.console import out
 from daydreaming_dagster.engine.forecast import Estimate, Forecast
 from daydreaming_dagster.engine.plan import Plan
 from daydreaming_dagster.engine.progress import Progress
+from daydreaming_dagster.utils.wording import show_count
 
 _WIDE = 110
 """Characters of a terminal that shows everything."""
@@ -18,6 +19,12 @@ def print_forecast(plan: Plan, forecast: Forecast) -> None:
     """What would be done and what it would take, by stage and pool."""
     if plan.size == 0:
         out().print(f"Nothing to do: all {plan.done.total()} generations are done.")
+        return
+    if not forecast.lines:
+        out().print(
+            f"No model is called: {show_count(plan.size, 'stored text')} to read again or to copy, which is free."
+        )
+        _print_rest(plan)
         return
     table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
     is_wide = out().width >= _WIDE
@@ -46,6 +53,10 @@ def print_forecast(plan: Plan, forecast: Forecast) -> None:
     )
     if forecast.unpriced_models:
         out().print(f"Not in the sum, because their price is unknown: {', '.join(forecast.unpriced_models)}.")
+    _print_rest(plan)
+
+
+def _print_rest(plan: Plan) -> None:
     for what, number in (("done already", plan.done.total()), ("left alone (--retry)", len(plan.held))):
         if number:
             out().print(f"{number} {what}.")

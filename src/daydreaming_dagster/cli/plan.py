@@ -9,7 +9,9 @@ import typer
 
 def plan(
     cohort: Annotated[str | None, typer.Option(help="Name of the cohort instead of the computed id.")] = None,
-    retry: Annotated[str, typer.Option(help="As of `run`: reasons of lasting failures to call again.")] = "",
+    retry: Annotated[
+        str, typer.Option(help="As of `run`: what to call again: truncated,parse_failed,…, or stale.")
+    ] = "",
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
     offline: Annotated[
         bool, typer.Option("--offline", help="Ask no server what is left of the key and of today's free requests.")
@@ -18,8 +20,9 @@ def plan(
     """Forecast calls, tokens, money and time of a run; nothing is written and no model is called."""
     from daydreaming_dagster.cli.allowances import find_allowances, print_allowances
     from daydreaming_dagster.cli.forecast_table import print_forecast
+    from daydreaming_dagster.cli.hints import print_hints
     from daydreaming_dagster.cli.opening import open_workspace
-    from daydreaming_dagster.engine.cohort_run import Choice, forecast_cohort_run
+    from daydreaming_dagster.engine.cohort_run import Choice, find_hints, forecast_cohort_run
 
     workspace = open_workspace(cohort)
     reasons = frozenset(reason.strip() for reason in retry.split(",") if reason.strip())
@@ -30,8 +33,10 @@ def plan(
         import orjson
 
         tasks = {f"{stage}:{action.name.lower()}": count for (stage, action), count in planned.tasks.items()}
-        value = {"tasks": tasks, **forecast.to_json(), **allowances.to_json()}
+        hints = find_hints(workspace, rows, planned)
+        value = {"tasks": tasks, **forecast.to_json(), **allowances.to_json(), "stale": hints.stale}
         print(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
         return
     print_forecast(planned, forecast)
     print_allowances(allowances, forecast)
+    print_hints(find_hints(workspace, rows, planned), planned)

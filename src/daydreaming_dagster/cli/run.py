@@ -14,7 +14,10 @@ def run(
     description_level: Annotated[str | None, typer.Option(help="sentence, paragraph or article.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="KEY=VALUE for the Dagster runs; repeatable.")] = None,
     retry: Annotated[
-        str, typer.Option(help="Call these again although they failed for a lasting reason: truncated,parse_failed,…")
+        str,
+        typer.Option(
+            help="Call these again, too: truncated,parse_failed,… (lasting failures), stale (changed inputs)."
+        ),
     ] = "",
     budget_usd: Annotated[float | None, typer.Option(help="Most that this run may spend, USD.")] = None,
     budget_tokens: Annotated[int | None, typer.Option(help="Most tokens that this run may use.")] = None,

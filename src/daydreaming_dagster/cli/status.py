@@ -9,7 +9,9 @@ import typer
 from daydreaming_dagster.utils.wording import show_count
 
 if TYPE_CHECKING:
+    from daydreaming_dagster.domain.membership import Cohort
     from daydreaming_dagster.engine.cohort_status import CohortStatus
+    from daydreaming_dagster.engine.workspace import Workspace
 
 _SHOWN_FAILURES = 10
 
@@ -24,7 +26,8 @@ def status(
     from daydreaming_dagster.engine.cohort_status import read_cohort_status
 
     workspace = open_workspace(cohort)
-    found = read_cohort_status(workspace.store, workspace.require_current_cohort())
+    current = workspace.require_current_cohort()
+    found = read_cohort_status(workspace.store, current)
     if json:
         _print_json(found)
     elif ids:
@@ -32,6 +35,7 @@ def status(
             print(f"{member.stage}\t{member.gen_id}\t{member.parent_gen_id}\t{state}")
     else:
         _print_tables(found)
+        _print_stale(workspace, current)
     raise typer.Exit(0 if found.is_complete else 3)
 
 
@@ -73,6 +77,19 @@ def _print_advice(found: CohortStatus) -> None:
     if lasting:
         print_line(f"Try the lasting failures again (this calls models): daydreaming run --retry {','.join(lasting)}")
     print_line("Make what is missing: daydreaming run")
+
+
+def _print_stale(workspace: Workspace, cohort: Cohort) -> None:
+    from daydreaming_dagster.cli.console import print_line
+    from daydreaming_dagster.domain.errors import ConfigurationError
+    from daydreaming_dagster.engine.cohort_run import count_stale
+
+    try:
+        stale = count_stale(workspace, cohort)
+    except ConfigurationError:
+        return  # what is stored can be told of without inputs; `doctor` tells what is wrong with those
+    if stale:
+        print_line(f"{stale:,} were made from inputs that have changed since: daydreaming stale")
 
 
 def _print_json(found: CohortStatus) -> None:

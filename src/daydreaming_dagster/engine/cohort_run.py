@@ -17,6 +17,14 @@ from daydreaming_dagster.engine.plan import Action, Plan, build_plan, decide
 from daydreaming_dagster.engine.progress import Progress
 from daydreaming_dagster.engine.records import RunInfo
 from daydreaming_dagster.engine.run import RunOptions, RunReport, run_plan
+from daydreaming_dagster.engine.staleness import (
+    CHEAP_MEMBERS,
+    STALE,
+    Renaming,
+    find_renamings,
+    find_stale,
+    find_with_descendants,
+)
 from daydreaming_dagster.engine.steps import StepResult, materialize_parsed, materialize_prompts
 from daydreaming_dagster.engine.workspace import Workspace
 from daydreaming_dagster.llm.keys import require_key
@@ -52,7 +60,8 @@ class Choice:
         gen_ids: only these; None takes all.
         lineage_of: only this generation, what it is made from and what is made from it. It and what follows from it are
             asked for by name; what it is made from is made where it is missing.
-        retry: reasons of lasting failures that are called again.
+        retry: reasons of lasting failures that are called again; `stale` among them for what was made from inputs that
+            have changed since, and for what follows from it, as far as its own request is another one then.
     """
 
     stages: Collection[Stage] = tuple(Stage)
@@ -70,7 +79,7 @@ def plan_cohort_run(workspace: Workspace, cohort: CohortRows, choice: Choice = E
     """What a run would do, as far as it makes or reads responses; of the store it touches nothing but the index."""
     index = Index(workspace.store)
     try:
-        return _plan(index, cohort, choice)
+        return _plan(workspace, index, cohort, choice)
     finally:
         index.close()
 
@@ -109,12 +118,40 @@ def forecast_cohort_run(workspace: Workspace, cohort: CohortRows, choice: Choice
     index = Index(workspace.store, read_only=True)
     ledger = Ledger(workspace.paths) if workspace.paths.ledger.exists() else None
     try:
-        plan = _plan(index, cohort, choice)
+        plan = _plan(workspace, index, cohort, choice)
         return plan, forecast_plan(workspace.recipe(cohort.combinations), plan, index, ledger)
     finally:
         index.close()
         if ledger is not None:
             ledger.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What somebody should know before a plan is run.
+
+    Attributes:
+        stale: generations made from inputs that have changed since; None when looking for them would take long.
+        renamings: ids that seem to have been renamed, so that what is stored under the old ones would be paid again.
+    """
+
+    stale: int | None
+    renamings: Sequence[Renaming]
+
+
+def find_hints(workspace: Workspace, cohort: CohortRows, plan: Plan) -> Hints:
+    """Looks for what is cheap to find; writes nothing."""
+    with closing(Index(workspace.store, read_only=True)) as index:
+        renamings = find_renamings(workspace.recipe(cohort.combinations), plan, index)
+    return Hints(count_stale(workspace, cohort), renamings)
+
+
+def count_stale(workspace: Workspace, cohort: CohortRows) -> int | None:
+    """How many of a small cohort were made from inputs that have changed since; None for a large one."""
+    if len(cohort.members) > CHEAP_MEMBERS:
+        return None
+    with closing(Index(workspace.store, read_only=True)) as index:
+        return sum(1 for _ in find_stale(workspace.recipe(cohort.combinations), cohort.members, index))
 
 
 def run_cohort(
@@ -220,9 +257,12 @@ def _find_descendants(members: Sequence[Member], gen_id: str) -> set[str]:
     return found
 
 
-def _plan(index: Index, cohort: CohortRows, choice: Choice) -> Plan:
+def _plan(workspace: Workspace, index: Index, cohort: CohortRows, choice: Choice) -> Plan:
     members, named = choose_members(cohort, choice)
     state_of = _open_states(index, choice.stages)
+    if STALE in choice.retry:
+        stale = find_stale(workspace.recipe(cohort.combinations), members, index)
+        named |= find_with_descendants(members, (member.gen_id for member, _ in stale))
     if "parsed" not in choice.steps:
         state_of = _leave_unread(state_of, choice.retry)
     return build_plan(members, state_of, retry=choice.retry, named=named)

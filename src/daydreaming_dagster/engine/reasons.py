@@ -6,8 +6,8 @@ template, a model's row or a parent's text is changed later: such a generation i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from daydreaming_dagster.domain.errors import DayDreamingError
@@ -16,7 +16,7 @@ from daydreaming_dagster.engine.plan import Action, decide
 from daydreaming_dagster.engine.recipe import Recipe
 from daydreaming_dagster.store.generations import compute_text_sha256
 from daydreaming_dagster.store.ledger import CallRow
-from daydreaming_dagster.store.states import GenerationState, Status, read_state
+from daydreaming_dagster.store.states import Failure, GenerationState, Status, read_state
 
 _SHOWN_CHARACTERS = 80
 
@@ -33,6 +33,11 @@ class Difference:
     what: str
     first: str
     second: str
+
+    @property
+    def cause(self) -> str:
+        """The input without the place in it."""
+        return self.what.partition(", line ")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,9 @@ def explain(recipe: Recipe, member: Member, calls: Iterable[CallRow] = ()) -> Re
     match state.status:
         case Status.DONE:
             because.append("It is done: its response is stored and was parsed.")
+            if edits := _find_edits(recipe, member):
+                because += edits
+                fix = "daydreaming reparse --dry-run"
         case Status.UNPARSED:
             because.append("Its response is stored, but has not been parsed yet; that is free.")
             fix = "daydreaming run"
@@ -75,13 +83,14 @@ def explain(recipe: Recipe, member: Member, calls: Iterable[CallRow] = ()) -> Re
             because.append("Nothing has come back for it so far.")
             fix = "daydreaming run"
         case Status.FAILED if state.failure is not None:
-            kind = "lasting: a run leaves it alone" if state.failure.lasting else "passing: the next run tries again"
-            because.append(f"It failed ({state.failure.reason}): {state.failure.message} The failure is {kind}.")
+            because.append(f"It failed ({state.failure.reason}): {state.failure.message}")
+            because.append(_describe_prospect(state.failure, action))
             fix = f"daydreaming run --retry {state.failure.reason}" if state.failure.lasting else "daydreaming run"
     if changes:
         names = ", ".join(change.what for change in changes)
         because.append(
-            f"It is stale: {names} changed since it was made. A run keeps it; asked for by name it is made anew."
+            f"It is stale: {names} changed since it was made. A run keeps it, unless it is told --retry stale; asked "
+            "for by name it is made anew, and its response of today is kept as a version."
         )
         fix = f'daydreaming materialize --select "{member.stage}_prompt,{member.stage}_raw,{member.stage}_parsed" '
         fix += f'--partition "{member.gen_id}"'
@@ -95,6 +104,37 @@ def explain(recipe: Recipe, member: Member, calls: Iterable[CallRow] = ()) -> Re
     return Reason(member, state, next_action, tuple(because), changes, tuple(calls), fix)
 
 
+def _describe_prospect(failure: Failure, action: Action | None) -> str:
+    if not failure.lasting:
+        return "The failure is passing: the next run tries again."
+    if action is Action.PARSE:
+        return "The failure is lasting: a run reads the stored response again, which is free, and calls nobody."
+    return "The failure is lasting: a run leaves it alone."
+
+
+def _find_edits(recipe: Recipe, member: Member) -> list[str]:
+    """Sentences on files of a finished generation that do not follow from each other."""
+    store = recipe.store
+    text = store.find_raw(member.stage, member.gen_id)
+    raw = store.find_raw_metadata(member.stage, member.gen_id) or {}
+    if text is None:
+        return ["Its response is gone; only what was parsed of it is there."]
+    edits = []
+    if raw.get("raw_sha256") not in (None, compute_text_sha256(text)):
+        edits.append("Its response was edited after it came.")
+    try:
+        parsed: str | None = recipe.parse(member, text, raw.get("finish_reason"))
+    except DayDreamingError as error:
+        parsed = None
+        edits.append(f"Today's parser would refuse the response: {error.what}")
+    if parsed not in (None, store.find_parsed(member.stage, member.gen_id)):
+        edits.append(
+            "Its parsed text is not what today's parser makes of the response: one of them was edited, or the parser "
+            "has changed. A run keeps it; `daydreaming reparse` would write it anew."
+        )
+    return edits
+
+
 def find_changes(recipe: Recipe, member: Member) -> Iterator[Difference]:
     """Inputs of a stored response that would be sent differently today, the first to look at first.
 
@@ -106,11 +146,11 @@ def find_changes(recipe: Recipe, member: Member) -> Iterator[Difference]:
         prompt = recipe.build_prompt(member)
         if recipe.is_copy(member):
             if raw.get("request_sha256") not in (None, compute_text_sha256(prompt)):
-                yield Difference("the parent's text", "as copied then", "as it is now")
+                yield Difference(f"its {member.stage.parent}'s text", "as copied then", "as it is now")
             return
         request, model = recipe.build_request(member, prompt), recipe.model(member)
     except DayDreamingError as error:
-        yield Difference("an input", "was there", error.what)
+        yield Difference("an input", "was there", error.what.splitlines()[0])
         return
     if raw.get("request_sha256") in (None, request.sha256(model.endpoint)):
         return
@@ -126,18 +166,26 @@ def find_changes(recipe: Recipe, member: Member) -> Iterator[Difference]:
     ]
     yield from found
     if raw.get("prompt_sha256") not in (None, compute_text_sha256(prompt)):
-        yield _compare_texts("prompt", store.find_prompt(member.stage, member.gen_id) or "", prompt)
+        then = store.find_prompt(member.stage, member.gen_id) or ""
+        part = _compare_texts("prompt", then, prompt)
+        cause = _find_what_changed(recipe, member, raw, then)
+        yield (
+            part if cause == "prompt" else replace(part, what=f"{cause}, {part.what.partition(', ')[2]} of the prompt")
+        )
     elif not found:
         yield Difference("the shape asked of the answer", "as it was", "as the template's scale and parser say now")
 
 
-def find_stale(recipe: Recipe, members: Iterable[Member]) -> Iterator[tuple[Member, Difference]]:
-    """Generations with a stored response whose prompt, model or parameters have changed since, and the first change."""
-    for member in members:
-        if read_state(recipe.store, member.stage, member.gen_id).has_text:
-            change = next(find_changes(recipe, member), None)
-            if change is not None:
-                yield member, change
+def _find_what_changed(recipe: Recipe, member: Member, raw: Mapping[str, Any], prompt: str) -> str:
+    """Which part of a prompt is not as it was; `prompt` where that cannot be told."""
+    known = raw.get("template_sha256")
+    if known is not None and known != recipe.template(member).sha256:
+        return "template"
+    parent = member.stage.parent
+    if parent is None:
+        return "prompt" if known is None else "concepts"
+    text = recipe.store.find_parsed(parent, member.parent_gen_id) or ""
+    return "prompt" if text.strip() in prompt else f"its {parent}'s text"
 
 
 def find_first_difference(recipe: Recipe, first: Member, second: Member) -> Difference | None:
