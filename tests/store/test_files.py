@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from daydreaming_dagster.domain.errors import StoreError
-from daydreaming_dagster.store import files
+from daydreaming_dagster.store import files, new_folders
 
 
 def refuse(number: int) -> None:
@@ -36,12 +36,13 @@ def test_a_refused_write_leaves_the_older_file_and_nothing_else(
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stage = tmp_path / "stage"
-    assert files.write_new_folder(str(stage), "d_1", [("a", b"1"), ("b", b"2")])
-    assert not files.write_new_folder(str(stage), "d_1", [("a", b"other")])
+    one, two = (str(stage), "d_1", [("a", b"1"), ("b", b"2")]), (str(stage), "d_2", [("a", b"1")])
+    assert files.write_new_folders([one]) == [True]
+    assert files.write_new_folders([(str(stage), "d_1", [("a", b"other")])]) == [False]
     assert (stage / "d_1" / "a").read_bytes() == b"1"
-    monkeypatch.setattr(files, "write_all", lambda *_: refuse(errno.EIO))
+    monkeypatch.setattr(new_folders, "write_all", lambda *_: refuse(errno.EIO))
     with pytest.raises(StoreError):
-        files.write_new_folder(str(stage), "d_2", [("a", b"1")])
+        files.write_new_folders([two])
     assert [entry.name for entry in stage.iterdir()] == ["d_1"]
 
 

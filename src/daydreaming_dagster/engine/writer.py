@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from daydreaming_dagster.domain.errors import DayDreamingError, StoreError
+from daydreaming_dagster.store.folder_process import FolderProcess
 from daydreaming_dagster.store.generations import GenerationStore, Outcome
 from daydreaming_dagster.store.index import SETTLED_NS, Index
 from daydreaming_dagster.store.journal import Entry, Journal
@@ -25,6 +26,9 @@ LEAST_FREE_BYTES = 64 * 1024 * 1024
 
 _GATHERING_S = 0.02
 """How long the first answer of a batch waits for others: waiting for the disk costs as much for one as for many."""
+_LONG_RUN = 100
+"""Generations after which a process for their folders is worth its start."""
+_WORTH_HANDING_OVER = 4
 _BOOKING_INTERVAL_S = 0.5
 _BOOKING_ROWS = 1000
 
@@ -59,6 +63,7 @@ class DurableWriter:
         self._is_all_in_place = True
         self._stored = 0
         self._retires_at: int | None = None
+        self._folder_process: FolderProcess | None = None
         self._unbooked_calls: list[CallRow] = []
         self._unbooked_outcomes: list[Outcome] = []
 
@@ -136,6 +141,8 @@ class DurableWriter:
             else:
                 self._journal.leave()
         finally:
+            if self._folder_process is not None:
+                self._folder_process.close()
             ledger.close()
             index.close()
 
@@ -178,8 +185,7 @@ class DurableWriter:
             self._journal.sync()
             self._unbooked_calls.extend(entry.call for entry in entries if entry.call is not None)
             self._is_all_in_place, was_all_in_place = False, self._is_all_in_place
-            for outcome in outcomes:
-                self._store.write_outcome(outcome)
+            self._write_files(outcomes)
             self._is_all_in_place = was_all_in_place
             self._unbooked_outcomes.extend(outcomes)
             self._stored += len(entries)
@@ -190,6 +196,16 @@ class DurableWriter:
             self._loop.call_soon_threadsafe(_resolve, futures, error)
         if error is None and outcomes and self._on_stored is not None:
             self._on_stored(outcomes)
+
+    def _write_files(self, outcomes: Sequence[Outcome]) -> None:
+        """Large batches of a long run are written by another process, which does not have to share its interpreter."""
+        if len(outcomes) < _WORTH_HANDING_OVER or self._stored < _LONG_RUN:
+            for outcome in outcomes:
+                self._store.write_outcome(outcome)
+            return
+        if self._folder_process is None:
+            self._folder_process = FolderProcess()
+        self._store.write_outcomes(outcomes, self._folder_process.write)
 
     def _book(self, ledger: Ledger, index: Index) -> None:
         """Brings ledger and index up to date; what cannot be booked stays in the journal."""

@@ -10,7 +10,7 @@ import errno
 import itertools
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,12 @@ from typing import Any
 import orjson
 
 from daydreaming_dagster.domain.errors import StoreError
+from daydreaming_dagster.store import new_folders
+from daydreaming_dagster.store.new_folders import TEMPORARY_SUFFIX, WRITTEN, NewFolder
+
+write_all = new_folders.write_all
 
 _counter = itertools.count()
-_TEMPORARY_SUFFIX = ".tmp"
 _READ_BYTES = 1 << 16
 
 
@@ -30,7 +33,7 @@ def write_bytes(path: Path, content: bytes, *, durable: bool = False) -> None:
     Raises:
         StoreError: the disk is full, the folder cannot be written, or the like.
     """
-    temporary = f"{path.parent}/.{path.name}.{os.getpid()}.{next(_counter)}{_TEMPORARY_SUFFIX}"
+    temporary = f"{path.parent}/.{path.name}.{os.getpid()}.{next(_counter)}{TEMPORARY_SUFFIX}"
     with explain_os_errors(path):
         try:
             handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
@@ -52,45 +55,29 @@ def write_bytes(path: Path, content: bytes, *, durable: bool = False) -> None:
             sync_folder(path.parent)
 
 
-def write_new_folder(parent: str, name: str, contents: Iterable[tuple[str, bytes]]) -> bool:
-    """Writes a folder with all its files, or nothing of it; False when there is one of that name already.
+def write_new_folders(
+    folders: Sequence[NewFolder], write: Callable[[Sequence[NewFolder]], Sequence[int]] = new_folders.write_new_folders
+) -> list[bool]:
+    """Writes folders with all their files, or nothing of them; False for those whose name is there already.
 
     Args:
-        parent: where; made when it is missing. A text, because this is a hot path and Path takes its time.
-        name: of the folder.
-        contents: names and contents of its files.
+        folders: what to write.
+        write: who does it.
 
     Raises:
-        StoreError: the disk is full, the parent cannot be written, or the like.
+        StoreError: the disk is full, the parent cannot be written, or the like; of others of them, all is there.
     """
-    folder, temporary = f"{parent}/{name}", f"{parent}/.{name}.{os.getpid()}.{next(_counter)}{_TEMPORARY_SUFFIX}"
-    if os.path.exists(folder):  # noqa: PTH110
-        return False
-    with explain_os_errors(folder):
-        try:
-            os.mkdir(temporary)  # noqa: PTH102
-        except FileNotFoundError:
-            Path(parent).mkdir(parents=True, exist_ok=True)
-            os.mkdir(temporary)  # noqa: PTH102
-        try:
-            for file_name, content in contents:
-                handle = os.open(f"{temporary}/{file_name}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-                try:
-                    write_all(handle, content)
-                finally:
-                    os.close(handle)
-            os.rename(temporary, folder)  # noqa: PTH104
-        except OSError as error:
-            shutil.rmtree(temporary, ignore_errors=True)
-            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
-                return False
-            raise
-    return True
+    results = write(folders)
+    for (parent, name, _), result in zip(folders, results, strict=True):
+        if result > 0:
+            with explain_os_errors(f"{parent}/{name}"):
+                raise OSError(result, os.strerror(result))
+    return [result == WRITTEN for result in results]
 
 
 def remove_temporaries(folder: Path) -> None:
     """Removes what killed processes left half-written directly below a folder."""
-    for path in folder.glob(f".*{_TEMPORARY_SUFFIX}"):
+    for path in folder.glob(f".*{TEMPORARY_SUFFIX}"):
         owner = path.name.split(".")[-3]
         if owner.isdecimal() and not _is_running(int(owner)):
             if path.is_dir():
@@ -189,14 +176,6 @@ def read_quickly(path: str) -> bytes:
         return content
     finally:
         os.close(handle)
-
-
-def write_all(handle: int, content: bytes) -> None:
-    """Writes all bytes to a file descriptor; one `write` may take only part of them."""
-    written = os.write(handle, content)
-    while written < len(content):
-        content = content[written:]
-        written = os.write(handle, content)
 
 
 def sync_folder(folder: Path) -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from daydreaming_dagster.domain.errors import MissingParentError, StoreError
 from daydreaming_dagster.domain.membership import Member
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.store import files
+from daydreaming_dagster.store.new_folders import NewFolder
 from daydreaming_dagster.store.paths import (
     METADATA,
     PARSED,
@@ -260,7 +261,7 @@ class GenerationStore:
     def write_outcome(self, outcome: Outcome, *, durable: bool = False) -> None:
         """Writes all files of an attempt, in the order in which they depend on each other; writing it again is safe."""
         stage, gen_id = outcome.metadata.stage, outcome.metadata.gen_id
-        if not durable and self._write_new(outcome):
+        if not durable and files.write_new_folders([self._build_folder(outcome)]) == [True]:
             return
         self.write_metadata(outcome.metadata, durable=durable)
         if outcome.prompt is not None:
@@ -269,8 +270,17 @@ class GenerationStore:
         if outcome.parsed is not None and outcome.parsed_metadata is not None:
             self.write_parsed(stage, gen_id, outcome.parsed, outcome.parsed_metadata, durable=durable)
 
-    def _write_new(self, outcome: Outcome) -> bool:
-        """Writes a generation of which nothing is there yet as one whole folder, at half the price; False if it is."""
+    def write_outcomes(
+        self, outcomes: Sequence[Outcome], write_folders: Callable[[Sequence[NewFolder]], Sequence[int]]
+    ) -> None:
+        """Writes all files of many attempts; new generations are written by `write_folders`."""
+        are_new = files.write_new_folders([self._build_folder(outcome) for outcome in outcomes], write_folders)
+        for outcome, is_new in zip(outcomes, are_new, strict=True):
+            if not is_new:
+                self.write_outcome(outcome)
+
+    def _build_folder(self, outcome: Outcome) -> NewFolder:
+        """A generation of which nothing is there yet, as one whole folder: that is written at half the price."""
         _require_safe(outcome.metadata.gen_id)
         contents = [
             (METADATA, files.dump_json(_metadata_json(outcome.metadata))),
@@ -281,7 +291,7 @@ class GenerationStore:
                 contents.append((name, files.encode(text)))
         if outcome.parsed_metadata is not None:
             contents.append((PARSED_METADATA, files.dump_json(outcome.parsed_metadata)))
-        return files.write_new_folder(self._stage_folders[outcome.metadata.stage], outcome.metadata.gen_id, contents)
+        return self._stage_folders[outcome.metadata.stage], outcome.metadata.gen_id, contents
 
     def write_response(
         self, stage: Stage, gen_id: str, text: str | None, raw_metadata: Mapping[str, Any], *, durable: bool = False
