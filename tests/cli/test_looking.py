@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,18 @@ def members(root: RatedRoot) -> list[Member]:
     planned = evaluations(list(root.build("mine").members))
     answers = {planned[0].gen_id: "I cannot say.", planned[1].gen_id: None}
     return root.run(lambda member: answers.get(member.gen_id, score(5)), cohort="mine")
+
+
+def test_a_store_that_cannot_be_written_to_is_looked_at_all_the_same(
+    members: list[Member], capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    capsys.readouterr()
+    assert end("status") == 3
+    assert end("show", essays(members)[0].gen_id) == 0
+    told = capsys.readouterr()
+    assert told.err.splitlines() == ["data cannot be written to: it is read, and nothing is remembered."] * 2
+    assert essays(members)[0].gen_id in told.out
 
 
 def test_status_counts_by_stage_and_tells_reasons_and_what_to_do(members: list[Member], capsys: Capture) -> None:

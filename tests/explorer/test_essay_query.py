@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from tests.explorer.readable_store import ReadableStore
@@ -26,11 +27,11 @@ def uneven(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReadableStore]:
 
 
 @pytest.mark.parametrize("sort", ["score", "lowest"])
-@pytest.mark.parametrize("filters", [{}, {"essay_template": "narrative"}, {"draft_template": "none"}])
+@pytest.mark.parametrize("filters", [EssayQuery(), EssayQuery(essay_template="narrative"), EssayQuery(model="none")])
 def test_the_first_essays_of_a_list_are_the_head_of_the_whole(
-    uneven: ReadableStore, sort: str, filters: dict[str, str]
+    uneven: ReadableStore, sort: str, filters: EssayQuery
 ) -> None:
-    query = EssayQuery(rubric="novelty", sort=sort, **filters)
+    query = replace(filters, rubric="novelty", sort=sort)
     whole = [essay["gen_id"] for essay in find_essays(uneven.site, query)]
     for limit in range(1, len(whole) + 1):
         assert [essay["gen_id"] for essay in find_essays(uneven.site, query, limit=limit)] == whole[:limit]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from urllib.parse import quote
 
@@ -9,6 +10,8 @@ import pytest
 from tests.explorer.readable_store import ReadableStore
 
 from daydreaming_dagster.domain.stages import Stage
+from daydreaming_dagster.explorer.app import create_app
+from daydreaming_dagster.explorer.site import Site
 
 PAGES = [
     "/",
@@ -259,3 +262,19 @@ def test_a_whole_id_leads_to_its_page(filled: ReadableStore) -> None:
 def test_what_is_unknown_is_404_with_a_way_out(filled: ReadableStore) -> None:
     for address in ("/nothing", "/generation/e_unknown", "/cohort/none", "/generation/..%2f..", "/static/none.js"):
         assert filled.get(address).status == 404
+
+
+def test_a_store_that_cannot_be_written_to_is_shown_and_says_that_it_keeps_no_ratings(
+    own: ReadableStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own.close()
+    before = {path: path.stat().st_mtime_ns for path in own.paths.root.rglob("*")}
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    shared = Site(own.paths, {})
+    own.app = create_app(shared, refresh=False)
+    shared.refresh()
+    assert own.get("/search?q=hedgehog").text.count('class="hit"') > 0
+    assert "ratings cannot be kept here" in own.get("/rate").text
+    assert own.get("/rate/essay?rater=Ada&rubric=novelty").headers["location"].startswith("/rate?")
+    shared.close()
+    assert {path: path.stat().st_mtime_ns for path in own.paths.root.rglob("*")} == before

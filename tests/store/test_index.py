@@ -172,3 +172,14 @@ def test_a_damaged_index_is_made_anew(store: GenerationStore) -> None:
     index = Index(store)
     assert list(index.refresh(Stage.DRAFT)) == ["d_1"]
     index.close()
+
+
+def test_a_store_that_cannot_be_written_to_is_read_and_nothing_is_left_there(
+    store: GenerationStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(store, make_outcome("d_1"))
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    opened = Index(store)
+    assert opened.states(Stage.DRAFT)("d_1").status is Status.DONE
+    opened.close()
+    assert not store.paths.state.exists()

@@ -106,7 +106,7 @@ def test_a_damaged_index_is_made_anew(store: ReadableStore, content: bytes) -> N
 def test_a_reader_cannot_write(store: ReadableStore) -> None:
     import sqlite3
 
-    database = open_reader(store.paths)
+    database = open_reader(store.paths.search_index)
     with pytest.raises(sqlite3.OperationalError):
         database.execute("DELETE FROM generation")
     database.close()

@@ -41,6 +41,8 @@ def explore(
     shown = f"[{host}]" if ":" in host else host
     address = f"http://{shown}:{listener.getsockname()[1]}/" + (f"?token={access.token}" if access.token else "")
     print_line(f"Reading {site.paths.root} at [bold]{address}[/]  (Ctrl-C ends it)")
+    if not site.can_keep_ratings:
+        print_line("What people rate cannot be kept here; the pages can make packs to rate elsewhere.")
     config = uvicorn.Config(
         create_app(site, access),
         log_level="warning",

@@ -12,12 +12,14 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from daydreaming_dagster.domain.catalogue import Catalogue, Template
 from daydreaming_dagster.domain.errors import DayDreamingError, StoreError
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.explorer.ranking_table import find_ranking, read_ranking_rows
+from daydreaming_dagster.store.cache_files import can_write, copy_to_folder
 from daydreaming_dagster.store.generations import GenerationStore
 from daydreaming_dagster.store.owners import is_alive, iter_owner_ids
 from daydreaming_dagster.store.paths import DataPaths
@@ -65,7 +67,11 @@ class Site:
         self._ranking_stamp = -1
         self._said: dict[str, str] = {}
         self._lock = threading.Lock()
-        SearchIndex(self.store).close()  # so that there is something to read from the first request on
+        self._elsewhere = None if can_write(paths.search_index) else TemporaryDirectory(prefix="daydreaming-")
+        self._index = paths.search_index
+        if self._elsewhere is not None:
+            self._index = copy_to_folder(paths.search_index, Path(self._elsewhere.name))
+        self._open_index().close()  # so that there is something to read from the first request on
 
     # Reading ------------------------------------------------------------------------------------------------------
     def rows(self, question: str, values: Mapping[str, Any] | tuple[Any, ...] = ()) -> list[sqlite3.Row]:
@@ -73,7 +79,7 @@ class Site:
         try:
             database = self._idle.pop()
         except IndexError:
-            database = open_reader(self.paths)
+            database = open_reader(self._index)
         try:
             found = database.execute(question, values).fetchall()
         except BaseException:
@@ -88,9 +94,11 @@ class Site:
         return found[0] if found else None
 
     def close(self) -> None:
-        """Closes the connections that nobody uses."""
+        """Closes the connections that nobody uses, and removes an index that was kept elsewhere."""
         while self._idle:
             self._idle.pop().close()
+        if self._elsewhere is not None:
+            self._elsewhere.cleanup()
 
     @property
     def revision(self) -> int:
@@ -112,6 +120,11 @@ class Site:
                 self._answers.clear()
             self._answers[key] = (revision, value)
         return value
+
+    @property
+    def can_keep_ratings(self) -> bool:
+        """Whether what people say can be written down here."""
+        return can_write(self.paths.human_ratings)
 
     @property
     def is_running(self) -> bool:
@@ -205,8 +218,7 @@ class Site:
             return keep_going()
 
         self._catalogue_until = 0.0
-        scales = {rubric.template_id: (rubric.scale_min, rubric.scale_max) for rubric in self.rubrics()}
-        index = SearchIndex(self.store, scales)
+        index = self._open_index()
         try:
             found = index.refresh(report)
             self._refresh_ranking(index)
@@ -217,6 +229,10 @@ class Site:
             return Refreshed()
         finally:
             index.close()
+
+    def _open_index(self) -> SearchIndex:
+        scales = {rubric.template_id: (rubric.scale_min, rubric.scale_max) for rubric in self.rubrics()}
+        return SearchIndex(self.store, scales, self._index)
 
     def _refresh_ranking(self, index: SearchIndex) -> None:
         path = find_ranking(self.paths)

@@ -26,6 +26,7 @@ from daydreaming_dagster.domain.errors import StoreError
 from daydreaming_dagster.domain.scores import ScoreRefused, read_parsed_number
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.store import files
+from daydreaming_dagster.store.cache_files import can_write, open_copy_in_memory
 from daydreaming_dagster.store.generations import GenerationMetadata, GenerationStore, Outcome
 from daydreaming_dagster.store.paths import METADATA, PARSED, RAW, RAW_METADATA, VERSIONS, DataPaths
 from daydreaming_dagster.store.states import MISSING_STATE, Failure, GenerationState, Status, state_of_metadata
@@ -126,16 +127,18 @@ class Index:
 
     Args:
         store: the generations.
-        read_only: leave no trace: what has changed is read, but not remembered.
+        read_only: leave no trace: what has changed is read, but not remembered. So it is anyway where nothing can be
+            written.
     """
 
     def __init__(self, store: GenerationStore, *, read_only: bool = False) -> None:
         self._store = store
         self._paths = store.paths
+        read_only = read_only or not can_write(self._paths.index)
         self._settling_ns = 0 if read_only else SETTLED_NS  # what is not kept cannot mislead anybody later
         with _explain(self._paths):
             if read_only:
-                self._db = _prepare(_copy_to_memory(self._paths))
+                self._db = _prepare(open_copy_in_memory(self._paths.index))
                 return
             self._paths.index.parent.mkdir(parents=True, exist_ok=True)
             self._db = _open(self._paths)
@@ -414,23 +417,6 @@ def _mean_and_sd(mean: float | None, mean_of_squares: float | None) -> tuple[flo
     if mean is None or mean_of_squares is None:
         return 0.0, 0.0
     return mean, math.sqrt(max(0.0, mean_of_squares - mean**2))
-
-
-def _copy_to_memory(paths: DataPaths) -> sqlite3.Connection:
-    """The index as it stands on disk; what is not in it yet, or is damaged, is read from the files anyway."""
-    copy = sqlite3.connect(":memory:", check_same_thread=False)
-    if not paths.index.exists():
-        return copy
-    # Opened as unchanging, SQLite makes no files of its own beside it.
-    original = sqlite3.connect(f"{paths.index.absolute().as_uri()}?immutable=1", uri=True)
-    try:
-        original.backup(copy)
-    except sqlite3.DatabaseError:
-        copy.close()
-        return sqlite3.connect(":memory:", check_same_thread=False)
-    finally:
-        original.close()
-    return copy
 
 
 def _open(paths: DataPaths) -> sqlite3.Connection:

@@ -40,11 +40,11 @@ class Owner:
 def is_alive(paths: DataPaths, owner_id: str) -> bool:
     """Whether the owner's process still runs."""
     try:
-        handle = os.open(_lock_path(paths, owner_id), os.O_RDWR)
+        handle = os.open(_lock_path(paths, owner_id), os.O_RDONLY)  # of a store that only others can write to, too
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     finally:

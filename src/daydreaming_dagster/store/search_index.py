@@ -24,6 +24,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
@@ -137,15 +138,23 @@ class Refreshed:
 class SearchIndex:
     """The writing side; one thread of one process uses it at a time, readers use `open_reader`."""
 
-    def __init__(self, store: GenerationStore, scales: Scales | None = None) -> None:
+    def __init__(self, store: GenerationStore, scales: Scales | None = None, place: Path | None = None) -> None:
+        """Opens the index, or makes it.
+
+        Args:
+            store: the generations.
+            scales: a score that is off its scale is none.
+            place: the file, where it is not the one beside the data.
+        """
         self._store = store
         self._paths = store.paths
+        self._place = place or store.paths.search_index
         self._scales = scales or {}
         self._count_at = time.monotonic() + _COUNT_EVERY_S
         self._parent_text = lru_cache(maxsize=_PARENTS_KEPT)(self._find_parent_text)
-        with _explain(self._paths):
-            self._paths.state.mkdir(parents=True, exist_ok=True)
-            self._db = _open_writer(self._paths)
+        with _explain(self._place):
+            self._place.parent.mkdir(parents=True, exist_ok=True)
+            self._db = _open_writer(self._place)
 
     def close(self) -> None:
         """Closes the connection."""
@@ -159,7 +168,7 @@ class SearchIndex:
         """
         self._parent_text.cache_clear()
         found = Refreshed()
-        with _explain(self._paths):
+        with _explain(self._place):
             changed = self._refresh_combinations() | self._refresh_cohorts() | self._score_essays()
             if changed:
                 self._count_progress()
@@ -177,7 +186,7 @@ class SearchIndex:
 
     def replace_ranking(self, rows: Iterable[tuple[Any, ...]]) -> None:
         """Takes in the ranking of essays; rows as the columns of the table `ranking`."""
-        with _explain(self._paths), self._db:
+        with _explain(self._place), self._db:
             self._db.execute("DELETE FROM ranking")
             self._db.executemany(f"INSERT OR REPLACE INTO ranking VALUES ({_marks(9)})", rows)
             self._bump()
@@ -473,10 +482,10 @@ REVISION = "SELECT value FROM fact WHERE name = 'revision'"
 
 
 # Reading ------------------------------------------------------------------------------------------------------------
-def open_reader(paths: DataPaths) -> sqlite3.Connection:
-    """A connection, for one thread at a time, that can read and nothing else."""
-    with _explain(paths):
-        address = f"{paths.search_index.absolute().as_uri()}?mode=ro"
+def open_reader(place: Path) -> sqlite3.Connection:
+    """A connection to the index, for one thread at a time, that can read and nothing else."""
+    with _explain(place):
+        address = f"{place.absolute().as_uri()}?mode=ro"
         database = sqlite3.connect(address, uri=True, timeout=60.0, check_same_thread=False)
         database.row_factory = sqlite3.Row
         database.executescript("PRAGMA query_only = ON; PRAGMA cache_size = -8192;")
@@ -541,8 +550,8 @@ def _marks(count: int) -> str:
     return ", ".join("?" * count)
 
 
-def _open_writer(paths: DataPaths) -> sqlite3.Connection:
-    database = sqlite3.connect(paths.search_index, timeout=60.0, check_same_thread=False)
+def _open_writer(place: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(place, timeout=60.0, check_same_thread=False)
     try:
         version = database.execute("PRAGMA user_version").fetchone()[0]
         # A cache: the files are the truth.
@@ -560,16 +569,16 @@ def _open_writer(paths: DataPaths) -> sqlite3.Connection:
     # Damaged, or made by another version: it is made anew.
     database.close()
     for suffix in ("", "-wal", "-shm"):
-        paths.search_index.with_name(paths.search_index.name + suffix).unlink(missing_ok=True)
-    return _open_writer(paths)
+        place.with_name(place.name + suffix).unlink(missing_ok=True)
+    return _open_writer(place)
 
 
 @contextmanager
-def _explain(paths: DataPaths) -> Iterator[None]:
+def _explain(place: Path) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError) as error:
         raise StoreError(
-            f"{paths.search_index} cannot be used: {error}.",
-            fix=f"Delete it (it is made anew from the files): rm {paths.search_index}*",
+            f"{place} cannot be used: {error}.",
+            fix=f"Delete it (it is made anew from the files): rm {place}*",
         ) from error

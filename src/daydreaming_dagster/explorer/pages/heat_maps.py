@@ -111,10 +111,10 @@ def _find_groups(site: Site, rubric: str, cohort: str) -> list[_Group]:
 
 def _map_concepts(site: Site, rubric: str, cohort: str) -> HeatMap:
     """Mean over the essays whose combination holds both concepts; the diagonal is over all with the one."""
-    by_combo: dict[str, tuple[int, float]] = defaultdict(lambda: (0, 0.0))
+    by_combo: dict[str, list[float]] = defaultdict(lambda: [0, 0.0])
     for group in _find_groups(site, rubric, cohort):
-        count, total = by_combo[group.combo]
-        by_combo[group.combo] = (count + group.n, total + group.total)
+        by_combo[group.combo][0] += group.n
+        by_combo[group.combo][1] += group.total
     sums: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0, 0.0])
     known: dict[str, list[str]] = {}
     for start in range(0, len(by_combo), 500):

@@ -66,7 +66,7 @@ def show_essay(pages: Pages, request: Request) -> Response:
     site, params = pages.site, request.query_params
     rater, rubric_id, cohort = (params.get(name, "") for name in ("rater", "rubric", "cohort"))
     rubric = site.find_rubric(rubric_id)
-    if rubric is None or not rater.strip():
+    if rubric is None or not rater.strip() or not site.can_keep_ratings:
         return RedirectResponse(link_to("/rate", {"rater": rater, "rubric": rubric_id}), status_code=303)
     progress = find_progress(site, " ".join(rater.split()), rubric_id, cohort)
     text = None
