@@ -16,12 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import daydreaming_dagster.domain
+from daydreaming_dagster.domain import score_labels, score_parsers
 from daydreaming_dagster.domain.errors import ConfigurationError, ResponseError
 from daydreaming_dagster.domain.score_parsers import (
     SCORE_PARSERS,
     Scale,
     ScoreRefusal,
     ScoreRefused,
+    find_undisputed_score,
     format_score,
     parse_score,
     read_parsed_number,
@@ -92,6 +94,43 @@ def test_what_cannot_be_determined_is_refused_with_its_reason(row: dict[str, Any
 def test_every_reason_code_occurs_in_the_tests() -> None:
     seen = {row["refused"] for row in ALL_ROWS if "refused" in row}
     assert set(ScoreRefusal) - seen == {ScoreRefusal.TOO_LONG, ScoreRefusal.TOO_MANY}  # tested below
+
+
+# --- the short way ---------------------------------------------------------------------------------------------------
+
+WORDS = """
+The essay a b A final overall score scores my rating Note result bottom line tl dr tl;dr sc ore out of ten range scale
+from one to seven step is ends with wait make it revised would give this think reasoning ESSAY BEGINS - -- ' ( ) . ! ? ;
+, judge's (a) (score) total's
+"""
+SAID = st.sampled_from(WORDS.split()) | st.text('abz S7:*#|<>/"é–\t\r', max_size=3)
+LINES = st.lists(st.lists(SAID, max_size=7).map(" ".join), max_size=6).map("\n".join)
+CLOSINGS = st.sampled_from(["SCORE: 7", "SCORE: 0", "SCORE: 10", "SCORE: 07", "SCORE: 7.5", "SCORE:7", "score: 7", "7"])
+
+
+@settings(max_examples=600, deadline=None)
+@given(LINES, st.sampled_from(["\n", "\n\n", " ", "\r\n", ""]), CLOSINGS, st.sampled_from(["", "\n", " \n\n", "."]))
+@pytest.mark.parametrize("parser", LINE_PARSERS)
+def test_the_short_way_reads_what_the_long_one_reads(parser: str, above: str, gap: str, closing: str, end: str) -> None:
+    text = f"{above}{gap}{closing}{end}"
+    for scale in (NINE, Scale(0, 100), Scale(1, 7)):
+        if (quick := find_undisputed_score(text, scale)) is not None:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(score_parsers, "find_undisputed_score", lambda *_: None)
+                assert outcome(parser, text, scale) == quick
+
+
+@given(LINES)
+def test_labels_are_found_by_words_as_by_the_whole_pattern(text: str) -> None:
+    whole = score_labels._LABEL.finditer(score_labels.lower(text))
+    assert [label.span() for label in score_labels.find_labels(text)] == [label.span() for label in whole]
+
+
+def test_the_short_way_is_taken_for_prose_and_for_nothing_else() -> None:
+    assert find_undisputed_score("A clear idea, if thin.\nIt holds.\n\nSCORE: 7\n", NINE) == 7
+    for text in ("Good: yes.\nSCORE: 7", "Overall fine.\nSCORE: 7", "7 ideas.\nSCORE: 7", "**Good.**\nSCORE: 7"):
+        assert find_undisputed_score(text, NINE) is None
+        assert outcome("in_last_line", text) == 7
 
 
 # --- the rules, one by one -------------------------------------------------------------------------------------------

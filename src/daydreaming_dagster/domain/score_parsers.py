@@ -92,11 +92,15 @@ def _last_lines(text: str) -> str:
 
 
 def _parse_in_last_line(text: str, scale: Scale) -> float:
+    if (score := find_undisputed_score(text, scale)) is not None:
+        return score
     lines = _require_lines(text)
     return _read(text, lines, scale, first_line=len(lines) - _LAST_LINES, last_wins=True)
 
 
 def _parse_labelled_score(text: str, scale: Scale) -> float:
+    if (score := find_undisputed_score(text, scale)) is not None:
+        return score
     return _read(text, _require_lines(text), scale, first_line=0, last_wins=False)
 
 
@@ -106,6 +110,28 @@ SCORE_PARSERS: Mapping[str, Callable[[str, Scale], float]] = {
     "json_score": read_json_score,
 }
 """Parser by the name that stands in the `parser` column."""
+
+
+_PROSE = re.compile(r"[A-Za-z ,.;!?'()\n-]*")
+_CLOSING_SCORE = re.compile(r"SCORE: (0|[1-9]\d{0,2})")
+
+
+def find_undisputed_score(text: str, scale: Scale) -> float | None:
+    """The number of a last line `SCORE: 7` when nothing above it can say otherwise; None when that takes a closer look.
+
+    Judges are told to end so, and the rules below cost a hundred times as much. Above the line may stand prose only,
+    without a digit, markup, a colon, or a word that announces scores: then none of those rules has anything to find.
+    """
+    spoken = text.rstrip()
+    start = spoken.rfind("\n") + 1
+    closing = _CLOSING_SCORE.fullmatch(spoken, start)
+    if closing is None or len(text) > _LONGEST_CHARS or _PROSE.fullmatch(spoken, 0, start) is None:
+        return None
+    above, score = spoken[:start], float(closing[1])
+    # Two dashes may belong to a line that marks a quoted essay.
+    if not scale.min <= score <= scale.max or "--" in above or next(find_labels(above), None) is not None:
+        return None
+    return score
 
 
 def _require_lines(text: str) -> list[PlainLine]:
