@@ -126,6 +126,7 @@ class _Writer:
             "finished_at": "2026-01-02T03:14:05.000+00:00",
             "finish_reason": "stop",
             "input_mode": "prompt",
+            "template_sha256": self._catalogue.templates[member.stage][member.template_id].sha256,
         }
         read = None if parsed is None else {"parser_name": "any", "success": True, "raw_sha256": raw["raw_sha256"]}
         return Outcome(GenerationMetadata.of_member(member), "A prompt.", text, raw, parsed, read)

@@ -75,12 +75,24 @@ def test_too_few_essays_are_not_measured_and_do_not_hold_others_down() -> None:
     assert found["rich", "vendi_score"]["n"] == 30
 
 
+def test_an_interval_ends_where_the_measure_does() -> None:
+    table = build_diversity(essays(rich=(30, 30)), group_by=["generator_model"])
+    rich = figures(table)["rich", "unique_essays"]
+    assert (rich["estimate"], rich["high"]) == (30, 30)
+    for row in table.filter(pl.col("metric").is_in(["vendi_score", "unique_essays"])).iter_rows(named=True):
+        assert 1 <= row["low"] <= row["estimate"] <= row["high"] <= row["n"]
+    for row in table.filter(pl.col("metric").is_in(["mean_pairwise_cosine", "distinct_2"])).iter_rows(named=True):
+        assert -1 <= row["low"] <= row["estimate"] <= row["high"] <= 1
+
+
 def test_few_combinations_give_no_interval() -> None:
     texts = essays(one=(20, 20)).with_columns(combo_id=pl.lit("combo-1"))
     row = figures(build_diversity(texts, group_by=["generator_model"]))["one", "vendi_score"]
     assert row["estimate"] is not None
     assert row["low"] is None
     assert "fewer than 5 combinations" in str(row["note"])
+    curve = build_rarefaction(texts, group_by=["generator_model"])
+    assert curve["low"].null_count() == curve["high"].null_count() == curve.height
 
 
 def test_texts_without_words_give_no_traceback_and_no_nan() -> None:

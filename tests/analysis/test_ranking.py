@@ -109,6 +109,17 @@ def test_replicates_do_not_give_a_judge_more_say() -> None:
     assert level(often, "essay")["n"].unique().to_list() == [7]
 
 
+def test_estimates_and_their_intervals_stay_on_the_scale() -> None:
+    ratings = simulate_ratings(Truth(n_combos=12, seed=3)).with_columns(value=(pl.col("value") + 3).clip(0, 9))
+    table = build_ranking(ratings)
+    for name in ("shrunken", "low", "high", "other_family_shrunken", "other_family_low", "other_family_high"):
+        assert table[name].max() <= 9, name  # type: ignore[operator]
+    assert table["high"].max() == 9
+    assert table["rank"].n_unique() > 10
+    unknown = build_ranking(ratings.with_columns(scale_max=pl.lit(None, dtype=pl.Float64)))
+    assert unknown["high"].max() > 9  # type: ignore[operator]
+
+
 def test_equal_entries_share_a_rank() -> None:
     ratings = simulate_ratings(Truth(n_combos=5)).with_columns(value=pl.lit(5.0))
     assert build_ranking(ratings)["rank"].unique().to_list() == [1]

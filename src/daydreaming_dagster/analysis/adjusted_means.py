@@ -6,7 +6,7 @@ model wrote, is compared after taking out what the judge or the model does to ev
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -24,6 +24,7 @@ class AdjustedMeans:
         raw: plain means of what lies below (evaluators of an essay, essays of a combination), shape (entries,).
         adjusted: as if every entry had been treated by the average evaluator, or written by the average arm.
         noise: variance of each adjusted mean around the truth, 0 where it is not estimable.
+        freedom: degrees of freedom that the noise was estimated from.
         n_below: how many values below each mean is over.
         n_parts: above 1 when some entries share no evaluator or arm, even indirectly, and do not compare.
     """
@@ -31,6 +32,7 @@ class AdjustedMeans:
     raw: FloatArray
     adjusted: FloatArray
     noise: FloatArray
+    freedom: int
     n_below: IntArray
     n_parts: int
 
@@ -57,7 +59,7 @@ def adjust_combos(panel: Panel, essays: AdjustedMeans) -> AdjustedMeans:
     fit = fit_additive(panel.essay_combo, arm, essays.adjusted, count, n_arms)
     means = _means(fit, panel.essay_combo, essays.adjusted, count)
     raw = np.bincount(panel.essay_combo, weights=essays.raw, minlength=count) / means.n_below
-    return AdjustedMeans(raw, means.adjusted, means.noise, means.n_below, max(fit.n_parts, essays.n_parts))
+    return replace(means, raw=raw, n_parts=max(fit.n_parts, essays.n_parts))
 
 
 def _means(fit: AdditiveFit, entry: IntArray, value: FloatArray, count: int) -> AdjustedMeans:
@@ -65,7 +67,7 @@ def _means(fit: AdditiveFit, entry: IntArray, value: FloatArray, count: int) -> 
     freedom = fit.degrees_of_freedom
     noise = float(fit.residual @ fit.residual) / freedom if freedom > 0 else 0.0
     raw = np.bincount(entry, weights=value, minlength=count) / n_below
-    return AdjustedMeans(raw, fit.row, noise / n_below, n_below, fit.n_parts)
+    return AdjustedMeans(raw, fit.row, noise / n_below, freedom, n_below, fit.n_parts)
 
 
 def _arm_of_essay(panel: Panel) -> tuple[IntArray, int]:

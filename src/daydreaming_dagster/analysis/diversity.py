@@ -86,7 +86,7 @@ def build_diversity(
     used = embedder or HashingEmbedder()
     rows: list[dict[str, object]] = []
     for column in group_by:
-        groups = _read_groups(essays, column, used)
+        groups = _read_groups(essays, column, used, with_pairs=True)
         sizes = [group.size for group in groups if group.size >= MIN_TEXTS]
         equal = min(sizes) if sizes else 0
         for group in groups:
@@ -126,7 +126,8 @@ class _Group:
     """Essays of one group, by essay id, at most `MAX_TEXTS` chosen at random.
 
     Attributes:
-        texts, word_pairs: of each essay.
+        texts: of each essay.
+        word_pairs: of each essay; none where nobody asked for them.
         cosines: shape (essays, essays).
         cluster: combination of each essay.
         n_available: essays with a text, chosen or not.
@@ -148,7 +149,7 @@ class _Group:
         return int(np.unique(self.cluster).size)
 
 
-def _read_groups(essays: pl.DataFrame, column: str, embedder: Embedder) -> list[_Group]:
+def _read_groups(essays: pl.DataFrame, column: str, embedder: Embedder, *, with_pairs: bool = False) -> list[_Group]:
     known = essays.filter(pl.col("text").is_not_null(), pl.col(column).is_not_null()).unique("essay_gen_id")
     groups = []
     for name in sorted(known[column].unique().to_list()):
@@ -159,7 +160,7 @@ def _read_groups(essays: pl.DataFrame, column: str, embedder: Embedder) -> list[
         texts = chosen["text"].to_list()
         vectors = embedder.embed(texts)
         combo = chosen.select(pl.coalesce("combo_id", "essay_gen_id")).to_series().to_numpy()
-        pairs = number_word_pairs([split_words(text) for text in texts])
+        pairs = number_word_pairs([split_words(text) for text in texts]) if with_pairs else []
         cosines = np.clip(vectors @ vectors.T, -1.0, 1.0)
         np.fill_diagonal(cosines, 1.0)
         groups.append(_Group(str(name), texts, pairs, cosines, as_codes(combo)[0], members.height))
@@ -189,26 +190,27 @@ def _compression(group: _Group, chosen: IntArray) -> float:
     return compute_compression_ratio([group.texts[index] for index in chosen])
 
 
-_METRICS: dict[str, tuple[bool, _Metric]] = {
-    "mean_pairwise_cosine": (True, _cosine),
-    "unique_essays": (True, _unique),
-    "vendi_score": (True, _vendi),
-    "distinct_2": (False, _distinct),
-    "compression_ratio": (False, _compression),
+_METRICS: dict[str, tuple[bool, _Metric, tuple[float, float]]] = {
+    "mean_pairwise_cosine": (True, _cosine, (-1.0, 1.0)),
+    "unique_essays": (True, _unique, (1.0, math.inf)),
+    "vendi_score": (True, _vendi, (1.0, math.inf)),
+    "distinct_2": (False, _distinct, (0.0, 1.0)),
+    "compression_ratio": (False, _compression, (0.0, math.inf)),
 }
-"""Name, whether it needs the embedding, and how it is computed."""
+"""Name, whether it needs the embedding, how it is computed, and within what it lies; no more essays than there are."""
 
 
 def _figures_of(group: _Group, equal: int) -> Iterator[tuple[str, bool, Estimate]]:
-    for name, (needs_embedding, metric) in _METRICS.items():
+    for name, (needs_embedding, metric, (least, most)) in _METRICS.items():
         if group.size < MIN_TEXTS:
             note = f"not measured: fewer than {MIN_TEXTS} essays"
             yield name, needs_embedding, Estimate(n=group.size, n_clusters=group.n_clusters, note=note)
         else:
-            yield name, needs_embedding, _estimate(group, metric, equal)
+            counts_essays = least == 1.0
+            yield name, needs_embedding, _estimate(group, metric, equal, (least, equal if counts_essays else most))
 
 
-def _estimate(group: _Group, metric: _Metric, equal: int) -> Estimate:
+def _estimate(group: _Group, metric: _Metric, equal: int, bounds: tuple[float, float]) -> Estimate:
     """Mean of the metric over samples of equal size."""
     rng = np.random.default_rng(_SEED)
     everything = np.arange(group.size)
@@ -220,7 +222,7 @@ def _estimate(group: _Group, metric: _Metric, equal: int) -> Estimate:
     if not math.isfinite(value):
         return Estimate(n=equal, n_clusters=group.n_clusters, note="not estimable: the essays have no words")
     resampled = np.array([metric(group, _resample(group, equal, rng)) for _ in range(_RESAMPLES)])
-    return _with_standard_error(value, resampled, equal, group.n_clusters)
+    return _with_standard_error(value, resampled, equal, group.n_clusters, bounds)
 
 
 def _resample(group: _Group, size: int, rng: np.random.Generator) -> IntArray:
@@ -233,14 +235,19 @@ def _resample(group: _Group, size: int, rng: np.random.Generator) -> IntArray:
     return np.concatenate(chosen)[:size]
 
 
-def _with_standard_error(value: float, resampled: FloatArray, n: int, n_clusters: int) -> Estimate:
-    """Repeats make a resample less diverse than the group, so it gives the error but not the place."""
+def _with_standard_error(
+    value: float, resampled: FloatArray, n: int, n_clusters: int, bounds: tuple[float, float]
+) -> Estimate:
+    """Repeats make a resample less diverse than the group, so it gives the error but not the place.
+
+    Where a measure is at its end, as when no essay repeats another, the interval ends there, too.
+    """
     from scipy.special import stdtrit
 
     if n_clusters < MIN_CLUSTERS:
         return Estimate(value, n=n, n_clusters=n_clusters, note=FEW_CLUSTERS)
     reach = float(stdtrit(n_clusters - 1, 0.975)) * float(np.nanstd(resampled, ddof=1))
-    return Estimate(value, value - reach, value + reach, n, n_clusters)
+    return Estimate(value, max(bounds[0], value - reach), min(bounds[1], value + reach), n, n_clusters)
 
 
 def _curve(group: _Group, points: IntArray) -> Iterator[Estimate]:
@@ -250,9 +257,8 @@ def _curve(group: _Group, points: IntArray) -> Iterator[Estimate]:
         [_expected_unique(group, _resample(group, group.size, rng), points) for _ in range(_RESAMPLES)]
     )
     for place, value in enumerate(own):
-        figure = _with_standard_error(float(value), resampled[:, place], group.size, group.n_clusters)
-        low, high = max(1.0, figure.low), min(float(points[place]), figure.high)
-        yield Estimate(figure.estimate, low, high, figure.n, figure.n_clusters, figure.note)
+        bounds = (1.0, float(points[place]))
+        yield _with_standard_error(float(value), resampled[:, place], group.size, group.n_clusters, bounds)
 
 
 def _expected_unique(group: _Group, chosen: IntArray, points: IntArray) -> FloatArray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import zlib
 from collections import Counter
@@ -15,6 +14,7 @@ import numpy as np
 from daydreaming_dagster.analysis.statistics.bootstrap import FloatArray
 
 _WORD = re.compile(r"\w+")
+_SIGN_BIT = 0x80000000
 
 
 class Embedder(Protocol):
@@ -45,10 +45,14 @@ class HashingEmbedder:
         """See `Embedder.embed`; counts are taken as 1 + log(count)."""
         vectors = np.zeros((len(texts), self.dimensions))
         for row, text in enumerate(texts):
-            words = split_words(text)
-            for gram, count in Counter([*words, *(" ".join(pair) for pair in pairwise(words))]).items():
-                place = zlib.crc32(gram.encode())
-                vectors[row, place % self.dimensions] += (1 + math.log(count)) * (1 if place & 0x80000000 else -1)
+            words = [word.encode() for word in split_words(text)]
+            sums = {word: zlib.crc32(word) for word in words}
+            # The checksum of a pair goes on from that of its first word, as if both were one text with a space between.
+            singles = ((sums[word], count) for word, count in Counter(words).items())
+            pairs = ((zlib.crc32(b" " + b, sums[a]), count) for (a, b), count in Counter(pairwise(words)).items())
+            places, counts = np.array([*singles, *pairs], dtype=np.int64).reshape(-1, 2).T
+            weight = np.where(places & _SIGN_BIT, 1.0, -1.0) * (1 + np.log(counts))
+            vectors[row] = np.bincount(places % self.dimensions, weights=weight, minlength=self.dimensions)
         length = np.linalg.norm(vectors, axis=1, keepdims=True)
         return np.asarray(np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0))
 

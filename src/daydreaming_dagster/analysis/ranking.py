@@ -6,6 +6,7 @@ by the share of the spread that is noise.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -52,15 +53,15 @@ RANKING_SCHEMA: Schema = {
 - `raw_mean`: over evaluators, replicates averaged first; of a combination, over its essays.
 - `adjusted_mean`: as if every essay had been rated by the average evaluator and, for combinations, written by the
   average arm (templates and model), so that missing cells do not favour anyone.
-- `shrunken`, `low`, `high`: posterior mean and 95 % interval; `rank` is by it, or by the adjusted mean without it;
-  equal values share a rank.
+- `shrunken`, `low`, `high`: posterior mean and 95 % interval, kept within the scale; wider where the noise was
+  estimated from few values (Student's t). `rank` is by it, or by the adjusted mean without it; equal values share a
+  rank.
 - `p_top_k`: probability of being among the `k` truly best.
 - `other_family_…`: the same without the ratings of judges of the writer's own family.
 - `n` ratings; `n_clusters` combinations that the ranking as a whole rests on.
 """
 
 _TOP_K = 10
-_QUANTILE = 1.959964
 
 
 def build_ranking(ratings: pl.DataFrame, top_k: int = _TOP_K) -> pl.DataFrame:
@@ -94,6 +95,8 @@ class _Ranked:
         names: ids.
         raw, adjusted: means, shape (entries,).
         shrunken: posterior; nan where the noise is not estimable.
+        reach: how many standard deviations of it the interval goes each way.
+        scale: ends, minus and plus infinity where unknown.
         n, n_essays, n_evaluators: what each entry rests on.
         note: about all of them.
     """
@@ -102,6 +105,8 @@ class _Ranked:
     raw: FloatArray
     adjusted: FloatArray
     shrunken: Shrunken
+    reach: float
+    scale: tuple[float, float]
     n: IntArray
     n_essays: IntArray
     n_evaluators: IntArray
@@ -122,6 +127,8 @@ def _rank_essays(panel: Panel) -> _Ranked:
         raw=essays.raw,
         adjusted=essays.adjusted,
         shrunken=_shrink(essays.adjusted, essays.noise),
+        reach=_compute_reach(essays.freedom),
+        scale=_find_scale(panel),
         n=np.bincount(panel.essay, minlength=count),
         n_essays=np.ones(count, dtype=np.int64),
         n_evaluators=essays.n_below,
@@ -142,6 +149,8 @@ def _rank_combos(panel: Panel) -> _Ranked:
         raw=combos.raw,
         adjusted=combos.adjusted,
         shrunken=_shrink(combos.adjusted, combos.noise),
+        reach=_compute_reach(combos.freedom),
+        scale=_find_scale(panel),
         n=np.bincount(panel.combo, minlength=count),
         n_essays=combos.n_below,
         n_evaluators=np.bincount(pairs // len(panel.evaluators), minlength=count),
@@ -183,7 +192,7 @@ def _rows(level: str, panel: Panel, ranked: _Ranked, other: _Ranked | None, top_
             "raw_rank": int(raw_rank[code]),
             "raw_mean": or_null(ranked.raw[code]),
             "adjusted_mean": or_null(ranked.adjusted[code]),
-            **_posterior("", ranked.shrunken, code),
+            **_posterior("", ranked, code),
             "p_top_k": or_null(chance[code]),
             "k": k,
             "n": int(ranked.n[code]),
@@ -195,13 +204,22 @@ def _rows(level: str, panel: Panel, ranked: _Ranked, other: _Ranked | None, top_
         }
 
 
-def _posterior(prefix: str, shrunken: Shrunken, code: int) -> dict[str, object]:
-    mean, spread = shrunken.mean[code], _QUANTILE * shrunken.standard_deviation[code]
-    return {
-        f"{prefix}shrunken": or_null(mean),
-        f"{prefix}low": or_null(mean - spread),
-        f"{prefix}high": or_null(mean + spread),
-    }
+def _compute_reach(freedom: int) -> float:
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, 0.975)) if freedom > 0 else math.nan
+
+
+def _find_scale(panel: Panel) -> tuple[float, float]:
+    """Where values can lie: an estimate beyond the ends of the scale is nowhere that an essay could be."""
+    low, high = (panel.frame[name].drop_nulls() for name in ("scale_min", "scale_max"))
+    return (float(low[0]), float(high[0])) if low.len() and high.len() else (-math.inf, math.inf)
+
+
+def _posterior(prefix: str, ranked: _Ranked, code: int) -> dict[str, object]:
+    mean, spread = ranked.shrunken.mean[code], ranked.reach * ranked.shrunken.standard_deviation[code]
+    low, middle, high = np.clip([mean - spread, mean, mean + spread], *ranked.scale)
+    return {f"{prefix}shrunken": or_null(middle), f"{prefix}low": or_null(low), f"{prefix}high": or_null(high)}
 
 
 def _without_own_family(other: _Ranked | None, code: int | None, rank: IntArray) -> dict[str, object]:
@@ -209,7 +227,7 @@ def _without_own_family(other: _Ranked | None, code: int | None, rank: IntArray)
         return {"n_other_family": 0}
     return {
         "other_family_mean": or_null(other.adjusted[code]),
-        **_posterior("other_family_", other.shrunken, code),
+        **_posterior("other_family_", other, code),
         "other_family_rank": int(rank[code]),
         "n_other_family": int(other.n[code]),
     }
