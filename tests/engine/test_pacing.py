@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import heapq
+import random
 from collections import deque
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -96,6 +98,33 @@ def test_the_window_grows_back_while_answers_come() -> None:
     for _ in range(60):
         window.grow()
     assert window.size == 10
+
+
+def ask_in_rounds(pacer: Pacer, rounds: int, is_turned_away: Callable[[int], bool]) -> list[int]:
+    """Sends as many calls as may be under way, round by round; how many these were, and which end overloaded."""
+    sizes = []
+    for start in map(float, range(rounds)):
+        size = pacer.window.size
+        for place in range(size):
+            if is_turned_away(place):
+                pacer.note_overloaded(start + 0.9, start, None)
+            else:
+                pacer.note_answered()
+        sizes.append(size)
+    return sizes
+
+
+def test_a_server_that_turns_away_a_few_whatever_is_under_way_is_still_asked_by_all() -> None:
+    dice = random.Random(1)
+    sizes = ask_in_rounds(Pacer(64), 200, lambda _: dice.random() < 0.05)
+    assert sum(sizes) > 0.9 * 64 * 200
+
+
+@pytest.mark.parametrize("room", [1, 10, 40])
+def test_the_room_of_a_server_that_turns_away_what_is_too_much_is_found(room: int) -> None:
+    sizes = ask_in_rounds(Pacer(64), 200, lambda place: place >= room)
+    settled = sizes[50:]
+    assert room * 0.8 <= sum(settled) / len(settled) <= room * 1.25 + 1
 
 
 def test_a_server_that_says_when_is_believed() -> None:

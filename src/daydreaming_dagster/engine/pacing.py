@@ -3,7 +3,8 @@
 Two things are learned, because servers limit two things:
 
 - how many calls at a time: a window that grows by one for every windowful of answers and shrinks when the server is
-  overloaded (additive increase, multiplicative decrease: Chiu and Jain 1989, as TCP does it);
+  overloaded (additive increase, multiplicative decrease: Chiu and Jain 1989, as TCP does it). A server that turns away
+  a call now and then, however many are under way, is not overloaded by us: only a share of them says that it is;
 - how many calls in a stretch of time: when a server refuses one and says when to come back, the length of its window
   follows from what was sent before, and the number allowed is what it accepted in that stretch. From then on no more
   are sent than that, but for a search upwards, now and then, in case the limit was raised.
@@ -17,6 +18,9 @@ import math
 from collections import deque
 
 _SHRINK = 0.7
+_BEARABLE_SHARE = 0.1
+"""Of the last calls, weighted by their age, that an overloaded server turned away: with fewer the window stays."""
+_WEIGHT_OF_LAST = 1 / 128
 _NATURAL_WINDOWS_S = (1.0, 10.0, 60.0, 3600.0, 86400.0)
 _LONGEST_MEMORY_S = 3600.0
 _SEARCH_SHARE = 0.01
@@ -121,6 +125,7 @@ class Pacer:
         self.rate = LearnedRate()
         self._paused_until = -math.inf
         self._refusals = 0
+        self._overloaded_share = 0.0
 
     def find_delay_s(self, now: float, in_flight: int) -> float | None:
         """Seconds until a call may be sent; 0.0 for at once, None for as soon as one of those under way has ended."""
@@ -134,6 +139,7 @@ class Pacer:
 
     def note_answered(self) -> None:
         """A call was answered."""
+        self._overloaded_share *= 1 - _WEIGHT_OF_LAST
         self.window.grow()
         self._refusals = 0
 
@@ -146,7 +152,9 @@ class Pacer:
 
     def note_overloaded(self, now: float, sent_at: float, retry_after_s: float | None) -> None:
         """The server is overloaded, whoever asked too much of it."""
-        self.window.shrink(now, sent_at)
+        self._overloaded_share += (1 - self._overloaded_share) * _WEIGHT_OF_LAST
+        if self._overloaded_share > _BEARABLE_SHARE:
+            self.window.shrink(now, sent_at)
         if retry_after_s is not None:
             self._pause(now, sent_at, retry_after_s)
 
