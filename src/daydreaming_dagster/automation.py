@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 from dagster import (
     AssetObservation,
@@ -38,10 +37,9 @@ from daydreaming_dagster.engine.cohort_run import (
     run_free_steps,
 )
 from daydreaming_dagster.engine.cohort_status import read_cohort_status
-from daydreaming_dagster.engine.plan import Plan
-from daydreaming_dagster.engine.progress import Progress
 from daydreaming_dagster.engine.records import RunInfo
 from daydreaming_dagster.engine.run import RunOptions, RunReport
+from daydreaming_dagster.engine.run_board import RunBoard
 from daydreaming_dagster.engine.steps import StepResult
 from daydreaming_dagster.experiments.input_stash import stash_active_inputs
 from daydreaming_dagster.resources.failures import explain_failures
@@ -54,24 +52,6 @@ from daydreaming_dagster.store.states import Status
 
 _SENSOR_INTERVAL_S = 10
 _CHANGED_TAG = "daydreaming/changed_inputs"
-
-
-@dataclass(slots=True)
-class RunBoard:
-    """Where a bulk run writes what it does, for whoever started it in the same process.
-
-    Attributes:
-        plan: what was to be done; None until it is known, and where nobody was to be called.
-        report: how it ended; None until it has, and where nobody was to be called.
-        waiting: generations that could have no prompt, because their parent's text is not there.
-        results: what came of prompts and readings where nobody was to be called, by step.
-    """
-
-    progress: Progress = field(default_factory=Progress)
-    plan: Plan | None = None
-    report: RunReport | None = None
-    waiting: int = 0
-    results: Mapping[str, Sequence[StepResult]] = field(default_factory=dict)
 
 
 @resource

@@ -124,5 +124,5 @@ def test_keys_and_settings_are_read_from_the_file_in_the_working_directory(
     monkeypatch.setenv("OPENROUTER_API_KEY", "x")
     monkeypatch.delenv("OPENROUTER_API_KEY")
     (tmp_path / ".env").write_text("OPENROUTER_API_KEY=sk-of-a-test\n")
-    end("doctor")
+    end("doctor", "--offline")
     assert "OPENROUTER_API_KEY is set" in capsys.readouterr().out

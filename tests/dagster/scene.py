@@ -11,9 +11,10 @@ from tests.fakes.data_root import DataRoot
 
 from daydreaming_dagster import definitions
 from daydreaming_dagster.assets.partitions import PARTITIONS
-from daydreaming_dagster.automation import RunBoard, cohort_run
+from daydreaming_dagster.automation import cohort_run
 from daydreaming_dagster.domain.membership import Member
 from daydreaming_dagster.domain.stages import Stage
+from daydreaming_dagster.engine.run_board import RunBoard
 from daydreaming_dagster.resources.workspace import ExperimentConfigResource
 
 PAIR = ("cohort_id", "cohort_membership")

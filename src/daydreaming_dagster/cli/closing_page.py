@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from textwrap import wrap
 
 import polars as pl
 from rich.box import SIMPLE
@@ -10,16 +11,17 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
-from daydreaming_dagster.automation import RunBoard
 from daydreaming_dagster.cli.console import out, print_error, print_line, show_command
 from daydreaming_dagster.cli.forecast_table import describe_accuracy
 from daydreaming_dagster.domain.stages import Stage
+from daydreaming_dagster.engine.run_board import RunBoard
 from daydreaming_dagster.engine.workspace import Workspace
 from daydreaming_dagster.store.tables import read_table
 from daydreaming_dagster.utils.wording import show_count
 
 _SHOWN_ESSAYS = 10
 _SHOWN_CHARACTERS = 1800
+_RUBRIC_WIDTH = 9
 
 
 def print_closing_page(workspace: Workspace, cohort_id: str, *, quiet: bool) -> None:
@@ -55,7 +57,7 @@ def print_work(board: RunBoard, *, again: bool = False) -> None:
         print_line(f"[yellow]{show_count(progress.blocked.total(), 'generation')} waiting for a failed parent.[/]")
     if progress.left:
         left = show_count(progress.left.total(), "generation")
-        print_line(f"[yellow]{left} left to do; run the same command again.[/]")
+        print_line(f"[yellow]{left} left to do{'' if board.was_interrupted else '; run the same command again'}.[/]")
     if report.unknown is not None:
         print_line(
             f"[yellow]Unknown spend: {show_count(report.unknown.calls, 'call')} of this cohort ended without a word, "
@@ -85,22 +87,11 @@ def _print_scores(workspace: Workspace) -> None:
         return
     judges = scores["evaluation_llm_model"].n_unique()
     _print_reservation(workspace, scores["evaluation_llm_model"].unique().to_list())
-    table = Table(
-        title=f"Scores by essay, ranked by {rubrics[0]}: {'1 judge' if judges == 1 else f'mean of {judges} judges'}. "
-        "Rubrics measure different things and are not added up.",
-        title_justify="left",
-        title_style="bold",
-        box=SIMPLE,
-    )
-    table.add_column("essay", no_wrap=True)
-    table.add_column("draft → essay template", overflow="fold")
-    for rubric in rubrics:
-        table.add_column(rubric, justify="right", overflow="fold", max_width=12)
-    for row in essays.head(_SHOWN_ESSAYS).iter_rows(named=True):
-        cells = ["–" if row[rubric] is None else f"{row[rubric]:.1f}" for rubric in rubrics]
-        templates = f"{row['draft_template']} → {row['generation_template']}"
-        table.add_row(row["parent_gen_id"], templates, *cells)
-    out().print(table)
+    means = "1 judge" if judges == 1 else f"mean of {judges} judges"
+    print_line(f"[bold]Scores by essay, ranked by {rubrics[0]}: {means}.[/]")
+    print_line("[dim]Rubrics measure different things and are not added up.[/]")
+    for table in build_score_tables(essays.head(_SHOWN_ESSAYS), rubrics, out().width):
+        out().print(table)
     if len(essays) > _SHOWN_ESSAYS:
         print_line(f"[dim]… and {len(essays) - _SHOWN_ESSAYS} more essays[/]")
     best = essays.row(0, named=True)
@@ -142,6 +133,31 @@ def rank_essays(scores: pl.DataFrame, rubric_order: Sequence[str]) -> tuple[pl.D
     if rubrics:
         essays = essays.sort([*rubrics, "parent_gen_id"], descending=[True] * len(rubrics) + [False], nulls_last=True)
     return essays, rubrics
+
+
+def build_score_tables(essays: pl.DataFrame, rubrics: Sequence[str], width: int) -> Iterator[Table]:
+    """The scores as tables that lose nothing at this width: rubrics that do not fit beside the others follow below.
+
+    Args:
+        essays: as `rank_essays` gives them.
+        rubrics: its columns with scores.
+        width: of the terminal, characters.
+    """
+    rows = list(essays.iter_rows(named=True))
+    names = [f"{row['parent_gen_id']}  {row['draft_template']} → {row['generation_template']}" for row in rows]
+    if max(map(len, names)) + len(rubrics) * (_RUBRIC_WIDTH + 2) > width:
+        names = [f"{row['parent_gen_id']}\n{row['draft_template']}\n→ {row['generation_template']}" for row in rows]
+    widest = max(len(line) for name in names for line in name.splitlines())
+    at_once = max(1, (width - widest - 4) // (_RUBRIC_WIDTH + 2))
+    for start in range(0, len(rubrics), at_once):
+        table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
+        table.add_column("essay", overflow="fold")
+        for rubric in rubrics[start : start + at_once]:
+            table.add_column("\n".join(wrap(rubric, _RUBRIC_WIDTH)), justify="right", no_wrap=True)
+        for name, row in zip(names, rows, strict=True):
+            scores = [row[rubric] for rubric in rubrics[start : start + at_once]]
+            table.add_row(name, *("–" if score is None else f"{score:.1f}" for score in scores))
+        yield table
 
 
 def _print_best_essay(workspace: Workspace, gen_id: str, score: str) -> None:

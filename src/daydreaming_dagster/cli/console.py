@@ -45,6 +45,11 @@ def print_error(error: DayDreamingError) -> None:
     console.print(Text.assemble(("  → ", "bold"), error.fix))
 
 
+def print_interrupted() -> None:
+    """What Ctrl-C leaves, on standard error."""
+    print("\nInterrupted. What was finished is stored; the same command goes on from there.", file=sys.stderr)
+
+
 def count_by_stage(members: Sequence[Member]) -> str:
     """`1 draft, 2 essays, 6 evaluations`."""
     counts = Counter(member.stage for member in members)
@@ -65,5 +70,5 @@ def show_command(words: str, data_root: Path) -> str:
 
 
 def is_interactive() -> bool:
-    """Whether somebody watches."""
-    return sys.stdout.isatty()
+    """Whether somebody watches, on a terminal that can draw over what it has drawn."""
+    return out().is_terminal and not out().is_dumb_terminal

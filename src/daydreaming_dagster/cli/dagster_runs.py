@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,16 +17,18 @@ from dagster import (
     ExecuteInProcessResult,
     JobDefinition,
 )
+from dagster._core.errors import DagsterExecutionInterruptedError
 from rich.markup import escape
 
 from daydreaming_dagster import definitions
-from daydreaming_dagster.automation import CohortRunConfig, RunBoard, cohort_run, store_report
+from daydreaming_dagster.automation import CohortRunConfig, cohort_run, store_report
 from daydreaming_dagster.cli.console import print_line
+from daydreaming_dagster.cli.exit_codes import EXIT_OK, find_exit_code
 from daydreaming_dagster.cli.live_progress import show_progress
 from daydreaming_dagster.domain.errors import DayDreamingError, UsageError
+from daydreaming_dagster.engine.run_board import RunBoard
 from daydreaming_dagster.resources.workspace import ExperimentConfigResource
 
-EXIT_OK, EXIT_ERROR, EXIT_INCOMPLETE, EXIT_INTERRUPTED = 0, 1, 3, 130
 _SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """Dagster's own log lines go to its event log and not between ours."""
 
@@ -56,7 +58,7 @@ class DagsterRuns:
         tags = dict(self.tags)
         if partition_range is not None:
             tags |= dict(zip(_RANGE_TAGS, partition_range, strict=True))
-        with _explain_config_errors():
+        with _as_our_own():
             result = self._asset_job.execute_in_process(
                 asset_selection=[AssetKey(name) for name in names],
                 instance=self.instance,
@@ -76,7 +78,7 @@ class DagsterRuns:
         """
         board = RunBoard()
         op_config = {"make_generations": {"config": config.model_dump(exclude_none=True)}}
-        with show_progress(board.progress, quiet=quiet), _explain_config_errors():
+        with _as_our_own(), show_progress(board.progress, quiet=quiet):
             result = cohort_run.execute_in_process(
                 instance=self.instance,
                 resources={**self.resources, "run_board": board},
@@ -103,6 +105,12 @@ class DagsterRuns:
 _RANGE_TAGS = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
 
 
+def find_assets(groups: Collection[str]) -> list[str]:
+    """Names of the assets in these groups."""
+    specs = definitions.defs.resolve_all_asset_specs()
+    return [spec.key.to_user_string() for spec in specs if spec.group_name in groups]
+
+
 def report_store(instance: DagsterInstance) -> Mapping[str, int]:
     """Tells Dagster what the store has: numbers of `cohorts`, finished generations `recorded`, and `failures`.
 
@@ -123,41 +131,13 @@ def report_store(instance: DagsterInstance) -> Mapping[str, int]:
     return counts
 
 
-def parse_tags(texts: Sequence[str]) -> dict[str, str]:
-    """Tags from KEY=VALUE options.
-
-    Raises:
-        UsageError: one has no key or no equals sign.
-    """
-    tags = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not key.strip() or not equals:
-            raise UsageError(
-                f"--tag {text!r} is not KEY=VALUE.", fix="Write for example: --tag experiment_id=my_experiment"
-            )
-        tags[key.strip()] = value.strip()
-    return tags
-
-
-def find_exit_code(board: RunBoard) -> int:
-    """What a script should be told about a bulk run."""
-    report, plan = board.report, board.plan
-    if board.results:
-        failed = [result for results in board.results.values() for result in results if result.error is not None]
-        return EXIT_INCOMPLETE if failed or board.waiting else EXIT_OK
-    if report is None or plan is None:
-        return EXIT_ERROR
-    if report.stopped is not None:
-        return {"interrupted": EXIT_INTERRUPTED, "budget": EXIT_INCOMPLETE}.get(report.stopped.reason, EXIT_ERROR)
-    incomplete = report.progress.unfinished + len(plan.held) + len(plan.blocked)
-    return EXIT_INCOMPLETE if incomplete else EXIT_OK
-
-
 @contextmanager
-def _explain_config_errors() -> Iterator[None]:
+def _as_our_own() -> Iterator[None]:
+    """What Dagster raises of wrong run config and of Ctrl-C, in the words of the command line."""
     try:
         yield
+    except DagsterExecutionInterruptedError as error:
+        raise KeyboardInterrupt from error
     except DagsterInvalidConfigError as error:
         problems = "; ".join(dict.fromkeys(problem.message for problem in error.errors))
         raise UsageError(
@@ -179,6 +159,8 @@ def _require_success(result: ExecuteInProcessResult) -> None:
     for event in result.all_events:
         if event.is_step_failure:
             data = event.step_failure_data
+            if data.error is not None and data.error.cls_name == DagsterExecutionInterruptedError.__name__:
+                raise KeyboardInterrupt
             user_failure = data.user_failure_data
             text = user_failure.description if user_failure else None
             if not text and data.error is not None:

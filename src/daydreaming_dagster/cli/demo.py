@@ -14,6 +14,8 @@ def demo(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and the result only.")] = False,
 ) -> None:
     """See the whole job with a small language model that runs on this machine, without any key."""
+    if not quiet:
+        print("Reading inputs and generations …", flush=True)  # what is imported now takes a second and more
     from daydreaming_dagster.cli.main_job import MainJob
     from daydreaming_dagster.experiments.starting_inputs import copy_demo_inputs
 
@@ -24,7 +26,7 @@ def demo(
         del os.environ[name]
     job = MainJob(
         cohort=None,
-        resource_config={"description_level": "sentence"},
+        description_level="sentence",
         tags={},
         # A model this small now and then gives an answer that cannot be used; asking again costs nothing here.
         retry=["truncated", "too_short", "empty", "parse_failed"],

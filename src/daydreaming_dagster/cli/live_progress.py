@@ -1,11 +1,11 @@
-"""Live counts of a run on a terminal; nothing where nobody watches."""
+"""Live counts of a run on a terminal, and a line now and then where the output goes elsewhere."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from rich.console import Group
 from rich.live import Live
@@ -17,53 +17,83 @@ from daydreaming_dagster.cli.console import is_interactive, out
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.progress import Progress
 
-_REFRESHES_PER_S = 4
+_SECONDS_PER_PICTURE = 0.25
+_SECONDS_PER_LINE = 30.0
 
 
 @contextmanager
 def show_progress(progress: Progress, *, quiet: bool) -> Iterator[None]:
     """Draws the counts while the body runs."""
-    if quiet or not is_interactive():
-        yield
-        return
     started = time.monotonic()
-    stop = threading.Event()
-    with Live(console=out(), refresh_per_second=_REFRESHES_PER_S, transient=True) as live:
 
-        def draw() -> None:
-            while not stop.wait(1 / _REFRESHES_PER_S):
-                live.update(_render(progress, time.monotonic() - started))
+    def measure() -> float:
+        return time.monotonic() - started
 
-        painter = threading.Thread(target=draw, name="live-progress", daemon=True)
-        painter.start()
-        try:
+    if quiet:
+        yield
+    elif is_interactive():
+        with (
+            Live(console=out(), auto_refresh=False, transient=True) as live,
+            _repeat(lambda: live.update(_render(progress, measure()), refresh=True), _SECONDS_PER_PICTURE),
+        ):
             yield
-        finally:
-            stop.set()
-            painter.join()
+    else:
+        # Print, because rich would break the line where it believes the edge of a terminal to be.
+        with _repeat(lambda: print(describe_counts(progress, measure()), flush=True), _SECONDS_PER_LINE):
+            yield
+
+
+@contextmanager
+def _repeat(show: Callable[[], None], interval_s: float) -> Iterator[None]:
+    """Calls it again and again from a thread beside the body, as long as there is somebody to show it to."""
+    stop = threading.Event()
+
+    def work() -> None:
+        with suppress(OSError):  # the terminal was closed; what that means for the run, a signal says
+            while not stop.wait(interval_s):
+                show()
+
+    thread = threading.Thread(target=work, name="live-progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 def _render(progress: Progress, elapsed_s: float) -> Group:
     table = Table.grid(padding=(0, 2))
     for stage in Stage:
-        planned, ended = progress.planned[stage], progress.ended(stage)
+        planned, worked_on = progress.planned[stage], _count_worked_on(progress, stage)
         if not planned:
             continue
         failed = progress.failed[stage] + progress.blocked[stage]
         table.add_row(
             f"{stage}s",
-            ProgressBar(total=planned, completed=ended, width=30),
-            f"{ended}/{planned}",
+            ProgressBar(total=planned, completed=worked_on, width=30),
+            f"{worked_on}/{planned}",
             Text(f"{failed} failed", style="red") if failed else "",
         )
     return Group(table, Text(describe_pace(progress, elapsed_s), style="dim"), Text(progress.notice, style="yellow"))
 
 
+def describe_counts(progress: Progress, elapsed_s: float) -> str:
+    """The picture as one line: `drafts 9/12 · essays 3/24 · 8 in flight · …`."""
+    counts = [
+        f"{stage}s {_count_worked_on(progress, stage)}/{progress.planned[stage]}"
+        for stage in Stage
+        if progress.planned[stage]
+    ]
+    failed = progress.failed.total() + progress.blocked.total()
+    return " · ".join([*counts, *([f"{failed} failed"] if failed else []), describe_pace(progress, elapsed_s)])
+
+
 def describe_pace(progress: Progress, elapsed_s: float) -> str:
     """One line: calls under way, rate, tokens, cost, time left."""
-    ended = sum(progress.ended(stage) for stage in Stage)
-    left = progress.planned.total() - ended
-    rate = ended / elapsed_s if elapsed_s > 0 else 0.0
+    worked_on = sum(_count_worked_on(progress, stage) for stage in Stage)
+    left = 0 if progress.left else progress.planned.total() - worked_on
+    rate = worked_on / elapsed_s if elapsed_s > 0 else 0.0
     parts = [
         f"{progress.in_flight} in flight",
         f"{rate * 60:.0f}/min" if rate < 2 else f"{rate:.0f}/s",
@@ -75,6 +105,11 @@ def describe_pace(progress: Progress, elapsed_s: float) -> str:
     if rate > 0 and left:
         parts.append(f"about {_duration(left / rate)} left")
     return " · ".join(parts)
+
+
+def _count_worked_on(progress: Progress, stage: Stage) -> int:
+    """What has ended, without what a run that is being stopped does not begin any more."""
+    return progress.ended(stage) - progress.left[stage]
 
 
 def _duration(seconds: float) -> str:

@@ -10,9 +10,10 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from daydreaming_dagster.cli import (
     asset_map,
@@ -39,11 +40,27 @@ from daydreaming_dagster.cli import (
     sync,
     why,
 )
-from daydreaming_dagster.cli.console import print_error
+from daydreaming_dagster.cli.console import print_error, print_interrupted
+from daydreaming_dagster.cli.exit_codes import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_USAGE
+from daydreaming_dagster.cli.interruption import one_way_to_end
 from daydreaming_dagster.domain.errors import DayDreamingError, UsageError
+
+
+class _Commands(TyperGroup):
+    """Says what Ctrl-C means for the work; Typer alone would end without a word."""
+
+    def invoke(self, ctx: Any) -> Any:  # Typer keeps the class of contexts to itself
+        try:
+            with one_way_to_end():
+                return super().invoke(ctx)
+        except KeyboardInterrupt:
+            print_interrupted()
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+
 
 app = typer.Typer(
     name="daydreaming",
+    cls=_Commands,
     help="Experiments on how language models have ideas: drafts, essays, evaluations, and what the scores are worth.",
     no_args_is_help=True,
     add_completion=False,
@@ -112,6 +129,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if os.environ.get("DD_DEBUG"):
             raise
         print_error(error)
-        sys.exit(2 if isinstance(error, UsageError) else 1)
-    except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(EXIT_USAGE if isinstance(error, UsageError) else EXIT_ERROR)

@@ -15,13 +15,15 @@ from rich.markup import escape
 from daydreaming_dagster import definitions
 from daydreaming_dagster.assets.group_cohorts import COHORT_GROUP
 from daydreaming_dagster.assets.partitions import PARTITIONS, synchronize_partitions
-from daydreaming_dagster.automation import CohortRunConfig, RunBoard
+from daydreaming_dagster.automation import CohortRunConfig
 from daydreaming_dagster.cli.closing_page import print_work
 from daydreaming_dagster.cli.console import count_by_stage, print_error, print_line
-from daydreaming_dagster.cli.dagster_runs import EXIT_OK, DagsterRuns, find_exit_code
+from daydreaming_dagster.cli.dagster_runs import DagsterRuns
+from daydreaming_dagster.cli.exit_codes import EXIT_INTERRUPTED, EXIT_OK, find_exit_code
 from daydreaming_dagster.domain.errors import UsageError
 from daydreaming_dagster.domain.stages import STEPS, Stage, find_stage_of
 from daydreaming_dagster.engine.cohort_run import CohortRows
+from daydreaming_dagster.engine.run_board import RunBoard
 from daydreaming_dagster.engine.workspace import Workspace
 from daydreaming_dagster.resources.dagster_home import open_instance
 from daydreaming_dagster.resources.workspace import ExperimentConfigResource, WorkspaceResource
@@ -94,7 +96,7 @@ class Materialization:
                 cohort_id = self._make_cohort(runs)
             if chosen.stages:
                 code = self._make_stages(runs, cohort_id)
-            if chosen.results:
+            if chosen.results and code != EXIT_INTERRUPTED:
                 runs.materialize(chosen.results)
                 self._say(f"Materialized {', '.join(chosen.results)}.")
         return code
@@ -192,7 +194,12 @@ class Materialization:
             cohort_id = workspace.require_cohort_of(self.partition).cohort_id
         else:
             cohort_id = workspace.require_current_cohort().cohort_id
-        return max(self._make_batch(runs, cohort_id, *batch) for batch in self.sorted.batches)
+        worst = EXIT_OK
+        for batch in self.sorted.batches:
+            worst = max(worst, self._make_batch(runs, cohort_id, *batch))
+            if worst == EXIT_INTERRUPTED:
+                break
+        return worst
 
     def _make_known(self, runs: DagsterRuns, cohort_id: str | None, *gen_ids: str) -> None:
         """Registers partitions that Dagster does not know, in a new home say; Dagster would refuse them.

@@ -35,8 +35,8 @@ def materialize(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and the result only.")] = False,
 ) -> None:
     """Make a part of the job. Without --partition: whatever of the current cohort is not done yet."""
-    from daydreaming_dagster.cli.dagster_runs import parse_tags
     from daydreaming_dagster.cli.materialization import Materialization, read_run_config
+    from daydreaming_dagster.cli.tags import parse_tags
 
     job = Materialization(
         select=select,

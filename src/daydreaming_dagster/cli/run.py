@@ -43,13 +43,16 @@ def run(
             os.environ["DD_DESCRIPTION_LEVEL"] = description_level
         plan(cohort=cohort, retry=retry, offline=True)
         raise typer.Exit(0)
-    from daydreaming_dagster.cli.dagster_runs import parse_tags
+    if not quiet:
+        print("Reading inputs and generations …", flush=True)  # what is imported now takes a second and more
     from daydreaming_dagster.cli.main_job import MainJob
+    from daydreaming_dagster.cli.tags import parse_tags
     from daydreaming_dagster.engine.budget import BudgetLimits
 
     job = MainJob(
         cohort=cohort,
-        resource_config={"k_max": k_max, "description_level": description_level},
+        k_max=k_max,
+        description_level=description_level,
         tags=parse_tags(tag or []),
         budget=BudgetLimits(budget_usd, budget_tokens, cohort_budget_usd, cohort_budget_tokens),
         retry=[reason.strip() for reason in retry.split(",") if reason.strip()],

@@ -230,16 +230,17 @@ def _tune_interpreter() -> Iterator[None]:
 
 @contextmanager
 def _stop_on_signals(scheduler: Scheduler) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end a run politely; a second one ends it at once."""
-    if threading.current_thread() is not threading.main_thread():
+    """Ctrl-C and SIGTERM end a run politely; a second one ends it at once, and calls under way are given up."""
+    running = asyncio.current_task()
+    if running is None or threading.current_thread() is not threading.main_thread():
         yield
         return
-    loop = asyncio.get_running_loop()
-    running = asyncio.current_task()
+    given_up = False
 
     def stop() -> None:
-        if scheduler.stopped is not None and running is not None:
-            running.cancel()
+        nonlocal given_up
+        if scheduler.stopped is not None:
+            given_up = running.cancel()
             return
         scheduler.request_stop(
             RunInterruptedError(
@@ -248,10 +249,17 @@ def _stop_on_signals(scheduler: Scheduler) -> Iterator[None]:
             )
         )
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    loop = asyncio.get_running_loop()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in handlers:
         loop.add_signal_handler(number, stop)
     try:
         yield
+    except asyncio.CancelledError:
+        if not given_up:
+            raise
+        running.uncancel()  # what was done until now is still reported
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number, handler in handlers.items():
             loop.remove_signal_handler(number)
+            signal.signal(number, handler)

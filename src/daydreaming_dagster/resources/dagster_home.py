@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from importlib.resources import files
 from pathlib import Path
-
-from dagster import DagsterInstance
+from typing import TYPE_CHECKING
 
 from daydreaming_dagster.domain.errors import StoreError
 from daydreaming_dagster.store.files import write_text
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
 
 HOME_VARIABLE = "DAGSTER_HOME"
 _CONFIGURATION = "dagster.yaml"
@@ -23,14 +25,17 @@ def open_instance(home: Path | None = None) -> DagsterInstance:
     Raises:
         StoreError: there is none to give.
     """
-    chosen = (home or _find_home()).absolute()
+    from dagster import DagsterInstance
+
+    chosen = (home or find_home()).absolute()
     os.environ[HOME_VARIABLE] = str(chosen)
     if not (chosen / _CONFIGURATION).exists():
         write_text(chosen / _CONFIGURATION, _read_configuration())
     return DagsterInstance.get()
 
 
-def _find_home() -> Path:
+def find_home() -> Path:
+    """Dagster's folder as environment, `.env` or the working directory name it; it need not exist."""
     if value := os.environ.get(HOME_VARIABLE):
         return Path(value)
     from dotenv import dotenv_values
