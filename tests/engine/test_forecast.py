@@ -1,13 +1,22 @@
 from __future__ import annotations
 
+import math
+import random
+from collections import defaultdict
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from benchmarks.workload import open_workspace, write_inputs
 
+from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.cohort_run import forecast_cohort_run, plan_cohort_run, run_cohort
+from daydreaming_dagster.engine.forecast import Forecast, forecast_plan
 from daydreaming_dagster.engine.records import RunInfo
 from daydreaming_dagster.engine.workspace import Workspace
+from daydreaming_dagster.store.index import History
+from daydreaming_dagster.store.ledger import RunMeans
 
 
 def make_workspace(root: Path, trees: int, limits: str = ",,") -> Workspace:
@@ -85,3 +94,108 @@ def test_a_pools_limits_decide_how_long_it_takes(tmp_path: Path) -> None:
     assert seconds[1] > 60 * 7
     assert seconds[2] >= 86_400
     assert seconds[0] < seconds[1]
+
+
+@dataclass
+class SimulatedPast:
+    """Runs whose answers differ from each other, and whose means differ from run to run.
+
+    Attributes:
+        drift: how far a run's mean is from that of all, standard deviation as a share of it.
+        usable: share of the answers that can be used.
+    """
+
+    dice: random.Random
+    drift: float
+    usable: float = 0.9
+    answers: dict[tuple[Stage, str, str], list[tuple[int, float]]] = field(default_factory=lambda: defaultdict(list))
+    runs: list[RunMeans] = field(default_factory=list)
+
+    KINDS = ((Stage.DRAFT, "draft", "writer"), (Stage.ESSAY, "essay", "writer"), (Stage.EVALUATION, "judge", "judge"))
+    MEAN, SD, PROMPT = 400.0, 120.0, 1000
+
+    def run(self, trees: int, *, remember: bool = True) -> tuple[int, float]:
+        """Calls and tokens of a run; each draft that can be used has one essay, and that one evaluation."""
+        shifts = {model: 1.0 + self.dice.gauss(0.0, self.drift) for model in ("writer", "judge")}
+        calls, tokens, left = 0, 0.0, trees
+        for kind in self.KINDS:
+            values = [max(1.0, self.dice.gauss(self.MEAN * shifts[kind[2]], self.SD)) for _ in range(left)]
+            usable = sum(self.dice.random() < self.usable for _ in values)
+            calls, tokens = calls + left, tokens + sum(values) + self.PROMPT * left
+            if remember and values:
+                self.answers[kind].extend((index < usable, value) for index, value in enumerate(values))
+                mean = sum(values) / len(values)
+                self.runs.append(RunMeans(*kind, left, left, self.PROMPT, mean, 2.0))
+            left = usable
+        return calls, tokens
+
+    def read_history(self, stage: Stage) -> dict[tuple[str, str], History]:
+        found = {}
+        for (where, template, model), rows in self.answers.items():
+            if where is stage:
+                values = [value for _, value in rows]
+                mean = sum(values) / len(values)
+                sd = math.sqrt(sum((value - mean) ** 2 for value in values) / len(values))
+                usable = sum(is_usable for is_usable, _ in rows)
+                found[template, model] = History(len(rows), usable, None, (self.PROMPT, 0.0), (mean, sd), (2.0, 0.5))
+        return found
+
+    def read_run_means(self) -> list[RunMeans]:
+        return self.runs
+
+    def forecast(self, workspace: Workspace) -> Forecast:
+        cohort = workspace.plan_cohort()
+        plan = plan_cohort_run(workspace, cohort)
+        return forecast_plan(workspace.recipe(cohort.combinations), plan, cast("Any", self), cast("Any", self))
+
+
+def measure_coverage(workspace: Workspace, drift: float, runs: int, repeats: int = 150) -> tuple[float, float, float]:
+    """How often calls and tokens of a run lie in their 90 % intervals, and half the width of the latter's."""
+    dice = random.Random(20 * runs + int(100 * drift))
+    inside_calls = inside_tokens = 0
+    widths = []
+    for _ in range(repeats):
+        past = SimulatedPast(dice, drift)
+        for _ in range(runs):
+            past.run(dice.randint(30, 120))
+        forecast = past.forecast(workspace)
+        calls, tokens = past.run(60, remember=False)
+        inside_calls += forecast.calls.low <= calls <= forecast.calls.high
+        inside_tokens += forecast.tokens.low <= tokens <= forecast.tokens.high
+        widths.append((forecast.tokens.high - forecast.tokens.low) / 2 / forecast.tokens.expected)
+    return inside_calls / repeats, inside_tokens / repeats, sum(widths) / repeats
+
+
+@pytest.mark.parametrize("runs", [1, 3, 10])
+def test_the_truth_lies_in_the_interval_about_as_often_as_it_says(tmp_path: Path, runs: int) -> None:
+    calls, tokens, _ = measure_coverage(make_workspace(tmp_path / "data", 60), drift=0.05, runs=runs)
+    assert 0.85 <= calls <= 0.97
+    assert 0.87 <= tokens <= 0.985
+
+
+def test_runs_that_differ_more_than_is_usual_are_learned_from(tmp_path: Path) -> None:
+    workspace = make_workspace(tmp_path / "data", 60)
+    _, tokens, width = measure_coverage(workspace, drift=0.2, runs=12)
+    assert 0.86 <= tokens <= 0.97
+    assert width > 1.3 * measure_coverage(workspace, drift=0.05, runs=12, repeats=20)[2]
+
+
+def test_one_run_of_thousands_of_answers_says_little_of_how_much_runs_differ(tmp_path: Path) -> None:
+    past = SimulatedPast(random.Random(1), drift=0.05)
+    past.run(3000)
+    forecast = past.forecast(make_workspace(tmp_path / "data", 60))
+    assert forecast.runs == 1
+    assert forecast.tokens.high > 1.03 * forecast.tokens.expected
+    for _ in range(30):
+        past.run(100)
+    many = past.forecast(make_workspace(tmp_path / "data", 60))
+    assert many.runs == 31
+    assert many.tokens.high - many.tokens.expected < forecast.tokens.high - forecast.tokens.expected
+
+
+def test_prompts_and_answers_of_earlier_runs_are_read_from_the_record_of_calls(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    run_all(make_workspace(root, 5))
+    workspace = make_workspace(root, 15)
+    _, forecast = forecast_cohort_run(workspace, workspace.plan_cohort())
+    assert (forecast.runs, forecast.from_history) == (1, 1.0)

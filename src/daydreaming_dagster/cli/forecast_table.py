@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from rich.box import SIMPLE
 from rich.table import Table
 
@@ -49,7 +51,7 @@ def print_forecast(plan: Plan, forecast: Forecast) -> None:
     out().print(table)
     out().print(
         f"In all {_count(forecast.calls)} calls, {_count(forecast.tokens)} tokens, {_money(forecast.cost_usd)} USD, "
-        f"{_time(forecast.seconds)} (each with a 90 % interval)."
+        f"{_time(forecast.seconds)}. {_explain_brackets(forecast)}"
     )
     if forecast.unpriced_models:
         out().print(f"Not in the sum, because their price is unknown: {', '.join(forecast.unpriced_models)}.")
@@ -62,6 +64,22 @@ def _print_rest(plan: Plan) -> None:
             out().print(f"{number} {what}.")
     if plan.blocked:
         out().print(f"{len(plan.blocked)} wait for a parent that failed.")
+
+
+def _explain_brackets(forecast: Forecast) -> str:
+    if not forecast.runs:
+        return (
+            "A guess: this store has no answers of these templates and models. In nine of ten cases the brackets hold."
+        )
+    known = round(100 * forecast.from_history)
+    basis = f"from {show_count(forecast.runs, 'earlier run')}" + (
+        f", for {known} % of the calls" if known < 100 else ""
+    )
+    caveat = (
+        " How much runs differ from each other cannot be seen in one: that is assumed." if forecast.runs == 1 else ""
+    )
+    rest = " The rest is a guess." if known < 100 else ""
+    return f"Estimated {basis}; in nine of ten cases the truth lies in the brackets.{caveat}{rest}"
 
 
 def describe_accuracy(forecast: Forecast, progress: Progress, duration_s: float) -> str:
@@ -77,17 +95,21 @@ def describe_accuracy(forecast: Forecast, progress: Progress, duration_s: float)
 
 
 def _count(estimate: Estimate) -> str:
-    if estimate.high - estimate.low < 1:
-        return f"{estimate.expected:,.0f}"
-    return f"{estimate.expected:,.0f} ({estimate.low:,.0f}-{estimate.high:,.0f})"
+    return _show(estimate, lambda value: f"{value:,.0f}")
 
 
 def _money(estimate: Estimate) -> str:
-    return f"{estimate.expected:.4f} ({estimate.low:.4f}-{estimate.high:.4f})"
+    return _show(estimate, lambda value: f"{value:.4f}")
 
 
 def _time(estimate: Estimate) -> str:
-    return f"{_duration(estimate.expected)} ({_duration(estimate.low)}-{_duration(estimate.high)})"
+    return _show(estimate, _duration)
+
+
+def _show(estimate: Estimate, show: Callable[[float], str]) -> str:
+    """The figure, and in brackets between what it will be; without them where all three look alike."""
+    low, expected, high = map(show, estimate)
+    return expected if low == high else f"{expected} ({low}-{high})"
 
 
 def _duration(seconds: float) -> str:

@@ -1,38 +1,27 @@
 """What a run will take, told before it starts: calls, tokens, money and time, each with an interval.
 
-What this store has seen of a template and a model says what the next calls will be like; without that, what it has seen
-of the template with other models; without any, a guess with wide bounds. Tries that fail and answers that cannot be
-used are counted in: they cost calls, and what follows from them will not be made.
+What this store has seen of a template and a model says what the next calls will be like (`likeness`); without that,
+what it has seen of the template with other models; without any, a guess with wide bounds. Tries that fail and answers
+that cannot be used are counted in: they cost calls, and what follows from them will not be made.
 """
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any, NamedTuple
 
 from daydreaming_dagster.domain.catalogue import Model, Pool
-from daydreaming_dagster.domain.errors import DayDreamingError
 from daydreaming_dagster.domain.stages import Stage
+from daydreaming_dagster.engine.likeness import Z_90_PERCENT, Figure, Likeness, Likenesses
 from daydreaming_dagster.engine.plan import Action, Plan, Task
-from daydreaming_dagster.engine.prices import find_bound_in_params, is_free
+from daydreaming_dagster.engine.prices import is_free
 from daydreaming_dagster.engine.progress import Progress
 from daydreaming_dagster.engine.recipe import Recipe
-from daydreaming_dagster.store.index import History, Index
+from daydreaming_dagster.store.index import Index
 from daydreaming_dagster.store.ledger import Ledger
-
-_Z_90_PERCENT = 1.645
-_SAMPLED_PROMPTS = 20
-_BYTES_PER_TOKEN = 4.0
-_PRIOR_ANSWER_SHARE = 0.35
-"""Of max_tokens, when nothing is known."""
-_PRIOR_SPREAD = 0.6
-"""Standard deviation of a guess, as a share of it."""
-_PRIOR_TOKENS_PER_S = 60.0
-_PRIOR_LATENCY_S = 1.0
 
 
 class Estimate(NamedTuple):
@@ -41,6 +30,11 @@ class Estimate(NamedTuple):
     low: float
     expected: float
     high: float
+
+
+_START_S = 1.0
+_OWN_WORK_S = Estimate(0.0, 0.002, 0.01)
+"""Of this program, for a call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +66,7 @@ class Forecast:
     Attributes:
         lines: by stage and pool.
         seconds: of the whole run.
+        runs: earlier runs with calls like these; of different kinds of calls the fewest. 0 when all is guessed.
     """
 
     lines: tuple[Line, ...]
@@ -79,6 +74,13 @@ class Forecast:
     tokens: Estimate
     cost_usd: Estimate
     seconds: Estimate
+    runs: int = 0
+
+    @property
+    def from_history(self) -> float:
+        """Share of the calls whose like this store has seen."""
+        calls = sum(line.calls.expected for line in self.lines)
+        return sum(line.from_history * line.calls.expected for line in self.lines) / calls if calls else 0.0
 
     @property
     def unpriced_models(self) -> list[str]:
@@ -102,27 +104,61 @@ class Forecast:
 
 @dataclass(slots=True)
 class _Sum:
-    """Sums of independent and of common errors."""
+    """A sum of many calls, and how wrong it may be.
+
+    Attributes:
+        variance: of what differs from call to call, or is known no better than from so many answers.
+        drift: by model, standard deviation of what shifts all its calls together; models drift each on their own.
+        chance, estimation: standard deviations, because it is not known how many calls there will be: which parents can
+            be used is left to chance, and the share of them is estimated. A lost draft takes all stages with it, so
+            that their deviations add up.
+        guess: standard deviation of what is only guessed; guesses are all wrong in the same direction.
+    """
 
     expected: float = 0.0
     variance: float = 0.0
-    common_sd: float = 0.0
+    drift: dict[str, float] = field(default_factory=dict)
+    chance: float = 0.0
+    estimation: float = 0.0
+    guess: float = 0.0
 
-    def add(self, count: float, mean: float, sd: float, seen: int | None) -> None:
-        self.expected += count * mean
-        if seen is None:
-            self.common_sd += count * sd  # a guess is wrong for all calls in the same direction
+    def add(self, count: _Count, model_id: str, figure: Figure, answers: int) -> None:
+        self.expected += count.expected * figure.mean
+        self.variance += count.expected * figure.sd**2
+        self.chance += math.sqrt(count.variance) * figure.mean
+        self.estimation += count.error * figure.mean
+        shift = count.expected * figure.drift
+        if answers:
+            self.variance += (count.expected * figure.sd) ** 2 / answers
+            self.drift[model_id] = self.drift.get(model_id, 0.0) + shift
         else:
-            self.variance += count * sd**2 + (count * sd) ** 2 / max(seen, 1)
+            self.guess += shift
 
     def merge(self, other: _Sum) -> None:
-        self.expected += other.expected
-        self.variance += other.variance
-        self.common_sd += other.common_sd
+        for name in ("expected", "variance", "chance", "estimation", "guess"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for model_id, shift in other.drift.items():
+            self.drift[model_id] = self.drift.get(model_id, 0.0) + shift
 
     def estimate(self) -> Estimate:
-        half = _Z_90_PERCENT * (math.sqrt(self.variance) + self.common_sd)
+        squares = self.variance + self.chance**2 + self.estimation**2
+        squares += sum(shift**2 for shift in self.drift.values())
+        half = Z_90_PERCENT * (math.sqrt(squares) + self.guess)
         return Estimate(max(0.0, self.expected - half), self.expected, self.expected + half)
+
+
+@dataclass(slots=True)
+class _Count:
+    """How many generations of a kind will be asked for: as many as have a parent that can be used.
+
+    Attributes:
+        variance: because each parent can be used or not.
+        error: standard deviation, because the share of them that can be used is only estimated.
+    """
+
+    expected: float = 0.0
+    variance: float = 0.0
+    error: float = 0.0
 
 
 @dataclass(slots=True)
@@ -136,17 +172,8 @@ class _Sums:
     seen_calls: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Likeness:
-    """What the next calls of a template and a model will be like; `seen` is None for a guess."""
-
-    prompt: tuple[float, float]
-    completion: tuple[float, float]
-    seconds: tuple[float, float]
-    usable: float
-    tries: float
-    cost_usd: float | None
-    seen: int | None
+_Kind = tuple[Stage, str, str]
+"""Stage, template, model."""
 
 
 def forecast_plan(recipe: Recipe, plan: Plan, index: Index, ledger: Ledger | None) -> Forecast:
@@ -156,28 +183,26 @@ def forecast_plan(recipe: Recipe, plan: Plan, index: Index, ledger: Ledger | Non
         recipe: how generations are made.
         plan: what is to be done.
         index: what earlier answers were like.
-        ledger: how many tries they took; None when nothing was ever called.
+        ledger: what earlier runs were like; None when nothing was ever called.
     """
-    return _Forecaster(recipe, index, ledger).forecast(plan)
+    histories = {stage: index.read_history(stage) for stage in Stage}
+    runs = [] if ledger is None else ledger.read_run_means()
+    return _Forecaster(recipe, Likenesses(recipe, histories, runs, plan.ready)).forecast(plan)
 
 
 class _Forecaster:
-    def __init__(self, recipe: Recipe, index: Index, ledger: Ledger | None) -> None:
+    def __init__(self, recipe: Recipe, likenesses: Likenesses) -> None:
         self._recipe = recipe
-        self._histories = {stage: index.read_history(stage) for stage in Stage}
-        self._attempts = {} if ledger is None else ledger.count_attempts()
-        self._likenesses: dict[tuple[Stage, str, str], _Likeness] = {}
-        self._answer_tokens: dict[str, float] = {}
+        self._likenesses = likenesses
         self._sums: defaultdict[tuple[Stage, str], _Sums] = defaultdict(_Sums)
         self._chain_s: dict[Stage, float] = defaultdict(float)
+        self._runs: list[int] = []
 
     def forecast(self, plan: Plan) -> Forecast:
-        self._sample_drafts(plan.ready)
-        groups: defaultdict[tuple[Stage, str, str], float] = defaultdict(float)
-        for root in plan.ready:
-            self._count(root, 1.0, groups)
-        for (stage, template_id, model_id), count in groups.items():
-            self._add(stage, template_id, model_id, count)
+        counts: defaultdict[_Kind, _Count] = defaultdict(_Count)
+        self._count(plan.ready, 1.0, 0.0, counts)
+        for kind, count in counts.items():
+            self._add(kind, count)
         lines = tuple(self._line(stage, pool, sums) for (stage, pool), sums in sorted(self._sums.items()))
         total = _Sums()
         for sums in self._sums.values():
@@ -186,122 +211,75 @@ class _Forecaster:
         tokens = _Sum()
         tokens.merge(total.prompt)
         tokens.merge(total.completion)
-        return Forecast(lines, total.calls.estimate(), tokens.estimate(), total.cost.estimate(), self._find_span(lines))
+        calls = total.calls.estimate()
+        span = self._find_span(lines, calls)
+        runs = min(self._runs, default=0)
+        return Forecast(lines, calls, tokens.estimate(), total.cost.estimate(), span, runs)
 
-    def _count(self, task: Task, share: float, groups: dict[tuple[Stage, str, str], float]) -> None:
-        """Adds the calls of a tree, each weighed by how probable it is that its parent can be used."""
-        member = task.member
-        usable = 1.0
-        if task.action is not Action.PARSE and not self._recipe.is_copy(member):
-            key = (member.stage, member.template_id, member.llm_model_id)
-            groups[key] = groups.get(key, 0.0) + share
-            usable = self._likeness(*key).usable
-        for child in task.children:
-            self._count(child, share * usable, groups)
+    def _count(self, siblings: Iterable[Task], share: float, error: float, counts: dict[_Kind, _Count]) -> None:
+        """Adds the calls of trees, each weighed by how probable it is that its parent can be used.
 
-    def _add(self, stage: Stage, template_id: str, model_id: str, count: float) -> None:
-        like = self._likeness(stage, template_id, model_id)
+        Args:
+            siblings: tasks with the same parent, or roots.
+            share: probability that they are asked for.
+            error: of that probability, as a share of it.
+            counts: by kind, to be added to.
+        """
+        here: Counter[_Kind] = Counter()
+        for task in siblings:
+            member = task.member
+            usable, usable_error = 1.0, 0.0
+            if task.action is not Action.PARSE and not self._recipe.is_copy(member):
+                kind = (member.stage, member.template_id, member.llm_model_id)
+                here[kind] += 1
+                usable, usable_error = self._likenesses.find(*kind).usable
+            if task.children:
+                error_below = math.hypot(error, usable_error / usable) if usable else error
+                self._count(task.children, share * usable, error_below, counts)
+        for kind, number in here.items():
+            count = counts[kind]
+            count.expected += share * number
+            count.variance += share * (1.0 - share) * number**2
+            count.error += share * number * error
+
+    def _add(self, kind: _Kind, count: _Count) -> None:
+        stage, _, model_id = kind
+        like = self._likenesses.find(*kind)
         model = self._recipe.catalogue.models.get(model_id)
         if model is None:
             return
         sums = self._sums[stage, model.pool]
-        calls = count * like.tries
-        sums.calls.add(calls, 1.0, math.sqrt(max(0.0, like.tries - 1.0)), like.seen)
-        sums.prompt.add(count, *like.prompt, like.seen)
-        sums.completion.add(count, *like.completion, like.seen)
-        sums.busy_s.add(calls, *like.seconds, like.seen)
-        sums.seen_calls += calls if like.seen is not None else 0.0
-        self._chain_s[stage] = max(self._chain_s[stage], like.seconds[0])
-        prices = self._find_prices(model)
-        if prices is not None:
-            mean = like.prompt[0] * prices[0] + like.completion[0] * prices[1]
-            sd = math.hypot(like.prompt[1] * prices[0], like.completion[1] * prices[1])
-            sums.cost.add(count, mean if like.cost_usd is None else like.cost_usd, sd, like.seen)
-        elif like.cost_usd is not None:
-            sums.cost.add(count, like.cost_usd, like.cost_usd * _PRIOR_SPREAD, like.seen)
-        else:
+        sums.calls.add(count, model_id, like.tries, like.answers)
+        sums.prompt.add(count, model_id, like.prompt, like.answers)
+        sums.completion.add(count, model_id, like.completion, like.answers)
+        sums.busy_s.add(count, model_id, _scale(like.seconds, like.tries.mean), like.answers)
+        sums.seen_calls += count.expected * like.tries.mean if like.answers else 0.0
+        if like.answers:
+            self._runs.append(like.runs)
+        self._chain_s[stage] = max(self._chain_s[stage], like.seconds.mean)
+        cost = self._find_cost(model, like)
+        if cost is None:
             sums.unpriced.add(model.id)
-
-    def _find_prices(self, model: Model) -> tuple[float, float] | None:
-        if is_free(model, self._recipe.catalogue.endpoints[model.endpoint]):
-            return 0.0, 0.0
-        if model.price_prompt is None or model.price_completion is None:
-            return None
-        return model.price_prompt, model.price_completion
-
-    # What calls will be like ----------------------------------------------------------------------------------------
-    def _likeness(self, stage: Stage, template_id: str, model_id: str) -> _Likeness:
-        key = (stage, template_id, model_id)
-        if key not in self._likenesses:
-            self._likenesses[key] = self._find_likeness(stage, template_id, model_id)
-        return self._likenesses[key]
-
-    def _find_likeness(self, stage: Stage, template_id: str, model_id: str) -> _Likeness:
-        histories = self._histories[stage]
-        own = histories.get((template_id, model_id))
-        if own is not None and own.answers >= 3:
-            return self._from_history(own, self._find_tries((stage.value, template_id, model_id)), own.answers)
-        same_template = [history for (template, _), history in histories.items() if template == template_id]
-        if same_template:  # another model's answers: a guess still, but a better one
-            nearest = max(same_template, key=lambda history: history.answers)
-            return self._from_history(nearest, 1.0, None)
-        return self._guess(stage, template_id, model_id)
-
-    def _from_history(self, history: History, tries: float, seen: int | None) -> _Likeness:
-        def widen(value: tuple[float, float]) -> tuple[float, float]:
-            return value if seen is not None else (value[0], max(value[1], _PRIOR_SPREAD * value[0]))
-
-        return _Likeness(
-            widen(history.prompt_tokens),
-            widen(history.completion_tokens),
-            widen(history.duration_s),
-            history.usable / history.answers if history.answers else 1.0,
-            tries,
-            history.cost_usd if seen is not None else None,
-            seen,
-        )
-
-    def _find_tries(self, key: tuple[str, str, str]) -> float:
-        sent, failed = self._attempts.get(key, (0, 0))
-        return sent / (sent - failed) if sent > failed else 1.0
-
-    def _guess(self, stage: Stage, template_id: str, model_id: str) -> _Likeness:
-        template = self._recipe.catalogue.templates[stage].get(template_id)
-        prompt = len(template.source.encode()) / _BYTES_PER_TOKEN if template is not None else 500.0
-        if stage is Stage.DRAFT:
-            prompt = self._answer_tokens.get(template_id, prompt)
         else:
-            writers = [model.id for model in self._recipe.catalogue.generation_models()]
-            parent_bounds = [self._find_answer_bound(stage.parent or Stage.DRAFT, writer) for writer in writers]
-            prompt += max(parent_bounds, default=0) * _PRIOR_ANSWER_SHARE
-        completion = self._find_answer_bound(stage, model_id) * _PRIOR_ANSWER_SHARE
-        seconds = _PRIOR_LATENCY_S + completion / _PRIOR_TOKENS_PER_S
-        return _Likeness(
-            (prompt, prompt * _PRIOR_SPREAD / 2),
-            (completion, completion * _PRIOR_SPREAD),
-            (seconds, seconds * _PRIOR_SPREAD),
-            usable=1.0,
-            tries=1.0,
-            cost_usd=None,
-            seen=None,
+            sums.cost.add(count, model_id, cost, like.answers)
+
+    def _find_cost(self, model: Model, like: Likeness) -> Figure | None:
+        """Of a call, USD: by what such calls cost, else by the prices of the table; None when neither is known."""
+        prompt, completion = like.prompt, like.completion
+        if is_free(model, self._recipe.catalogue.endpoints[model.endpoint]):
+            return Figure(0.0, 0.0, 0.0)
+        if model.price_prompt is None or model.price_completion is None:
+            if like.cost_usd is None:
+                return None
+            spread = completion.sd / completion.mean if completion.mean else 0.0
+            drift = completion.drift / completion.mean if completion.mean else 0.0
+            return Figure(like.cost_usd, like.cost_usd * spread, like.cost_usd * drift)
+        prices = model.price_prompt, model.price_completion
+        return Figure(
+            prompt.mean * prices[0] + completion.mean * prices[1] if like.cost_usd is None else like.cost_usd,
+            math.hypot(prompt.sd * prices[0], completion.sd * prices[1]),
+            prompt.drift * prices[0] + completion.drift * prices[1],
         )
-
-    def _find_answer_bound(self, stage: Stage, model_id: str) -> int:
-        model = self._recipe.catalogue.models.get(model_id)
-        bound = find_bound_in_params(model.params) if model is not None else None
-        return self._recipe.config.stages[stage].max_tokens if bound is None else bound
-
-    def _sample_drafts(self, ready: Iterable[Task]) -> None:
-        """How long the prompts of each draft template are, from some of them."""
-        sizes: defaultdict[str, list[float]] = defaultdict(list)
-        for task in islice((task for task in ready if task.member.stage is Stage.DRAFT), 50 * _SAMPLED_PROMPTS):
-            if len(sizes[task.member.template_id]) < _SAMPLED_PROMPTS:
-                try:
-                    prompt = self._recipe.build_prompt(task.member)
-                except DayDreamingError:
-                    continue  # the run itself will say so
-                sizes[task.member.template_id].append(len(prompt.encode("utf-8", "replace")) / _BYTES_PER_TOKEN)
-        self._answer_tokens = {name: sum(values) / len(values) for name, values in sizes.items() if values}
 
     # Time -----------------------------------------------------------------------------------------------------------
     def _line(self, stage: Stage, pool_name: str, sums: _Sums) -> Line:
@@ -321,8 +299,8 @@ class _Forecaster:
         cost, unpriced = sums.cost.estimate(), tuple(sorted(sums.unpriced))
         return Line(stage.value, pool_name, calls, prompt, completion, cost, seconds, unpriced, share)
 
-    def _find_span(self, lines: Iterable[Line]) -> Estimate:
-        """The busiest pool, and the time for the last tree to go through all stages."""
+    def _find_span(self, lines: Iterable[Line], calls: Estimate) -> Estimate:
+        """The busiest pool, the time for the last tree to go through all stages, and our own work."""
         by_pool: defaultdict[str, list[Estimate]] = defaultdict(list)
         for line in lines:
             by_pool[line.pool].append(line.seconds)
@@ -331,7 +309,15 @@ class _Forecaster:
             return Estimate(0, 0, 0)
         chain_s = sum(self._chain_s.values())
         low, expected, high = (max(values) for values in zip(*sums, strict=True))
-        return Estimate(max(low, 0.5 * chain_s), max(expected, chain_s), high + chain_s)
+        return Estimate(
+            max(low, 0.5 * chain_s),
+            max(expected, chain_s) + _OWN_WORK_S.expected * calls.expected,
+            high + chain_s + _START_S + _OWN_WORK_S.high * calls.high,
+        )
+
+
+def _scale(figure: Figure, factor: float) -> Figure:
+    return Figure(*(factor * value for value in figure))
 
 
 def _as_plain(value: Any) -> Any:

@@ -122,11 +122,31 @@ class Spending:
     unpriced: int
 
 
+@dataclass(frozen=True, slots=True)
+class RunMeans:
+    """The calls of one run for one template and model.
+
+    Attributes:
+        sent, answered: calls; a call that failed was sent again, or not.
+        prompt_tokens, completion_tokens, seconds: means of the answered ones; None when nobody said.
+    """
+
+    stage: str
+    template_id: str
+    llm_model_id: str
+    sent: int
+    answered: int
+    prompt_tokens: float | None
+    completion_tokens: float | None
+    seconds: float | None
+
+
 def build_scopes(run_id: str, cohort_id: str) -> tuple[str, ...]:
     """The names under which a run's spending is counted."""
     return (f"run:{run_id}", f"cohort:{cohort_id}") if cohort_id else (f"run:{run_id}",)
 
 
+_MEASURED = ("prompt_tokens", "completion_tokens", "ended_at - sent_at")
 _CALL_COLUMNS = tuple(field.name for field in fields(CallRow))
 _as_row = attrgetter(*_CALL_COLUMNS)
 _SCHEMA = """
@@ -216,12 +236,14 @@ class Ledger:
         )
         return [Spending(*row) for row in cursor]
 
-    def count_attempts(self) -> dict[tuple[str, str, str], tuple[int, int]]:
-        """By stage, template and model: calls sent, and those of them that brought no answer."""
+    def read_run_means(self) -> list[RunMeans]:
+        """What calls were like in each run, by stage, template and model."""
         cursor = self._db.execute(
-            "SELECT stage, template_id, llm_model_id, COUNT(*), SUM(state <> 'answered') FROM calls GROUP BY 1, 2, 3"
+            "SELECT stage, template_id, llm_model_id, COUNT(*), SUM(state = 'answered'), "
+            + ", ".join(f"AVG({what}) FILTER (WHERE state = 'answered')" for what in _MEASURED)
+            + " FROM calls GROUP BY stage, template_id, llm_model_id, run_id"
         )
-        return {(stage, template, model): (sent, failed) for stage, template, model, sent, failed in cursor}
+        return [RunMeans(*row) for row in cursor]
 
     # Money --------------------------------------------------------------------------------------------------------
     def set_limits(self, scope: str, limits: Limits) -> None:
