@@ -373,3 +373,37 @@ def test_an_excerpt_ends_with_a_whole_word_and_says_that_it_was_cut() -> None:
     assert excerpt("one two three", 9) == "one two […]"
     assert excerpt("  whole\r\ntext ", 40) == "whole\ntext"
     assert excerpt("x" * 50, 10) == "x" * 10 + " […]"
+
+
+def test_essays_that_share_the_first_place_are_told_to(root: RatedRoot) -> None:
+    add_judges(root)
+    root.run(lambda member: score(6 if member.llm_model_id == "judge" else 7))
+    assert "rank 1 of 3 (shared by 3)" in text_of(write_out(look_at(root))[1])
+
+
+def test_entries_left_out_of_a_list_with_the_rank_of_its_last_are_counted(root: RatedRoot) -> None:
+    root.write_concepts([f"concept-{number}" for number in range(6)])
+    add_judges(root)
+    root.run(lambda member: score(6 if member.llm_model_id == "judge" else 7))
+    assert "The 10 best of 15 (5 more share the rank of the last one)." in text_of(write_out(look_at(root))[1])
+
+
+def test_judges_who_give_the_top_are_one_reservation_and_reasons_have_their_meaning(root: RatedRoot) -> None:
+    root.write_concepts([f"concept-{number}" for number in range(5)])
+    add_judges(root)
+    refused = {member.gen_id for member in evaluations(list(root.plan().members))[:2]}
+    root.run(lambda member: "No." if member.gen_id in refused else score(9 - int(spread(member)[-1]) // 5))
+    caveats = find_caveats(look_at(root))
+    (top,) = [caveat for caveat in caveats if "at the top of the scale" in caveat]
+    assert top.count(" with novelty in ") == 2
+    told = "2 of 40 evaluations are not done; failed: 2 parse_failed (no score or text could be read in the answer)."
+    assert told in caveats
+
+
+def test_a_contrast_is_shown_with_the_better_one_first(root: RatedRoot) -> None:
+    root.write_concepts([f"concept-{number}" for number in range(6)])
+    root.write_models(writers=["big", "small"], judges=["judge"])
+    writers = {member.gen_id: member.llm_model_id for member in root.plan().members}
+    root.run(lambda member: score(8 if writers[member.parent_gen_id] == "small" else 5))
+    told = text_of(write_out(look_at(root))[1])
+    assert "small − big (generator model) 3.00 [3.00, 3.00]" in told

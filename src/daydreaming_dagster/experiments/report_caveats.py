@@ -12,6 +12,7 @@ from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.experiments.report_material import Material
 from daydreaming_dagster.experiments.report_wording import (
     join_words,
+    name_reason,
     show_interval,
     show_number,
     show_share,
@@ -80,10 +81,10 @@ def _unfinished(material: Material) -> Iterator[str]:
     for stage in material.status.stages:
         done = stage.counts[Status.DONE]
         if done < stage.total:
-            reasons = ", ".join(f"{count} {reason}" for reason, count in stage.failures.most_common())
+            reasons = ", ".join(f"{count} {name_reason(reason)}" for reason, count in stage.failures.most_common())
             left = stage.total - done
             text = f"{left} of {show_count(stage.total, stage.stage)} {'is' if left == 1 else 'are'} not done"
-            yield f"{text} (failed: {reasons})." if reasons else f"{text}."
+            yield f"{text}; failed: {reasons}." if reasons else f"{text}."
 
 
 def _older_texts(material: Material) -> Iterator[str]:
@@ -177,13 +178,18 @@ def _few_combinations(material: Material) -> Iterator[str]:
 
 
 def _ends_of_scale(material: Material) -> Iterator[str]:
-    for row in material.table("rating_health").iter_rows(named=True):
-        for end, share in (("top", row["ceiling_share"]), ("bottom", row["floor_share"])):
-            if share is not None and share >= MUCH_AT_THE_END and row["points_used"] != 1:
-                yield (
-                    f"{row['judge_model']} gives the {end} of the scale in {show_share(share)} of its ratings with "
-                    f"{row['evaluation_template']}: essays beyond that point cannot be told apart."
-                )
+    health = material.table("rating_health").filter(pl.col("points_used") != 1)
+    for end, column in (("top", "ceiling_share"), ("bottom", "floor_share")):
+        rows = health.filter(pl.col(column) >= MUCH_AT_THE_END)
+        words = [
+            f"{row['judge_model']} with {row['evaluation_template']} in {show_share(row[column])}"
+            for row in rows.iter_rows(named=True)
+        ]
+        if words:
+            yield (
+                f"Many ratings lie at the {end} of the scale, beyond which essays cannot be told apart: "
+                f"{join_words(words)} of the ratings."
+            )
 
 
 def _all_equal(material: Material) -> Iterator[str]:
@@ -196,13 +202,20 @@ def _all_equal(material: Material) -> Iterator[str]:
 
 
 def _length(material: Material) -> Iterator[str]:
-    for row in material.table("rating_health").iter_rows(named=True):
-        slope, low, high = row["length_slope"], row["length_slope_low"], row["length_slope_high"]
-        if slope is not None and low is not None and high is not None and (low > 0 or high < 0):
+    for more, of_length in ((True, "longer"), (False, "shorter")):
+        words = []
+        for (judge,), rows in material.table("rating_health").group_by("judge_model", maintain_order=True):
+            end = pl.col("length_slope_low") > 0 if more else pl.col("length_slope_high") < 0
+            figures = [
+                f"{row['evaluation_template']} "
+                f"{show_interval(row['length_slope'], row['length_slope_low'], row['length_slope_high'])}"
+                for row in rows.filter(end).iter_rows(named=True)
+            ]
+            words += [f"{judge} ({join_words(figures)})"] if figures else []
+        if words:
             yield (
-                f"{row['judge_model']} with {row['evaluation_template']} gives {'longer' if slope > 0 else 'shorter'} "
-                f"essays more: {show_interval(slope, low, high)} points per {_LONG_SLOPE_WORDS} words. Longer essays "
-                "may be better, or only longer."
+                f"{of_length.capitalize()} essays get more from {join_words(words)}: points per {_LONG_SLOPE_WORDS} "
+                f"words by rubric. They may be better, or only {of_length}."
             )
 
 

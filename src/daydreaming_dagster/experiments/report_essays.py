@@ -38,9 +38,11 @@ def _find_best(material: Material) -> dict[str, dict[str, str]]:
         ranking = material.table("ranking", construct).filter(pl.col("level") == "essay")
         for row in ranking.head(_BEST_OF_EACH).iter_rows(named=True):
             estimate = show_interval(row["shrunken"], row["low"], row["high"])
-            best.setdefault(row["id"], {})[construct] = (
-                f"rank {row['rank']} of {ranking.height}, raw mean {show_number(row['raw_mean'])}, estimate {estimate}"
-            )
+            sharing = ranking.filter(pl.col("rank") == row["rank"]).height
+            shared = f" (shared by {sharing})" if sharing > 1 else ""
+            place = f"rank {row['rank']} of {ranking.height}{shared}"
+            seen = show_number(row["raw_mean"])
+            best.setdefault(row["id"], {})[construct] = f"{place}, raw mean {seen}, estimate {estimate}"
     return best
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import polars as pl
 
-from daydreaming_dagster.experiments.comparison import describe_contrast
 from daydreaming_dagster.experiments.report_document import Block, Bullets, Grid, Paragraph, Section
 from daydreaming_dagster.experiments.report_material import Material
 from daydreaming_dagster.experiments.report_wording import (
@@ -29,6 +28,8 @@ _SUMMED_UP = 3
 _FOUND = 0.05
 _HARDLY_ANY = 0.05
 """Reliability of the means of essays; with less a ranking shows next to nothing."""
+_ROUGH = 0.5
+"""Lower end of a predicted reliability below which the prediction is a guess."""
 _OF_REPLICATES = "intra_judge_alpha"
 _STATISTICS = {
     "krippendorff_alpha_ordinal": "Krippendorff's alpha, ordinal",
@@ -48,26 +49,27 @@ def build_findings_sections(material: Material) -> list[Section]:
 
 
 def summarise_construct(material: Material, construct: str) -> str:
-    """The construct in one sentence: its level, its best entry, and whether the order means anything."""
+    """The construct in short: its level, its best entry, whether the order means anything, and what stands out."""
+    summaries = (_describe_level, _summarise_order, _summarise_contrasts, _summarise_concepts)
+    return f"{construct}: {' '.join(filter(None, (summarise(material, construct) for summarise in summaries)))}"
+
+
+def _describe_level(material: Material, construct: str) -> str:
     rated = material.rated.filter(pl.col("construct") == construct)
     if rated.is_empty():
-        return f"{construct}: no rating at all."
+        return "no rating at all."
     scale = material.scale_of(construct)
     on = f" on a scale of {scale[0]:g} to {scale[1]:g}" if scale else ""
     essays = show_count(rated["essay_gen_id"].n_unique(), "essay")
     mean = float(rated["value"].to_numpy().mean())
-    text = f"{construct}: {show_count(rated.height, 'rating')} of {essays}, mean {show_number(mean)}{on}."
-    found = (
-        summarise(material, construct) for summarise in (_summarise_order, _summarise_contrasts, _summarise_concepts)
-    )
-    return " ".join(sentence for sentence in (text, *found) if sentence)
+    return f"{show_count(rated.height, 'rating')} of {essays}, mean {show_number(mean)}{on}."
 
 
 def _summarise_order(material: Material, construct: str) -> str:
-    best = _entries(material, construct, "essay").head(1)
-    if best.is_empty():
+    entries = _entries(material, construct, "essay")
+    if entries.is_empty():
         return ""
-    row = best.row(0, named=True)
+    row = entries.row(0, named=True)
     if row["shrunken"] is None:
         return "How far the order of the essays is more than chance cannot be estimated."
     current = material.table("d_study", construct).filter(pl.col("is_current"))
@@ -75,9 +77,11 @@ def _summarise_order(material: Material, construct: str) -> str:
     reliability, lowest = current.select("e_rho2", "e_rho2_low").row(0) if current.height else (None, None)
     if reliability is not None and reliability < _HARDLY_ANY:
         return "The order of the essays is not distinguishable from chance."
-    about = f"{_name_concepts(material, row['combo_id'])}, by {row['generator_model'] or 'an unknown writer'}"
+    about = f"{material.name_concepts(row['combo_id'])}, by {row['generator_model'] or 'an unknown writer'}"
     estimate = show_interval(row["shrunken"], row["low"], row["high"])
-    text = f"The best essay, {row['id']} ({about}), is estimated at {estimate}"
+    tied = entries.filter(pl.col("rank") == 1).height
+    which = "The best essay" if tied == 1 else f"One of {tied} essays with the best estimate"
+    text = f"{which}, {row['id']} ({about}), is estimated at {estimate}"
     if row["p_top_k"] is not None:
         text += f" and is {_name_top(row['k'])} with a probability of {_show_chance(row['p_top_k'])}"
     if lowest is not None and lowest < _HARDLY_ANY:
@@ -98,8 +102,8 @@ def _summarise_contrasts(material: Material, construct: str) -> str:
 
 
 def _summarise_contrast(material: Material, row: dict[str, Any]) -> str:
-    better, worse = (row["a"], row["b"]) if row["effect"] > 0 else (row["b"], row["a"])
-    sign = 1 if row["effect"] > 0 else -1
+    sign = _sign_of(row)
+    better, worse = (row["a"], row["b"])[::sign]
     units = show_count(row["n_clusters"], "combination")
     text = f"{better} is better than {worse} by {_show_effect(row, sign)} points over {units}"
     if (others := _find_without_own_family(material, row)) is None:
@@ -132,8 +136,8 @@ def _build_construct(material: Material, construct: str) -> Section:
     rubrics = material.rubrics_of(construct)
     title = f"{construct} (LLM-judged)"
     blocks: list[Block] = [Paragraph(_describe_rubric(material, construct))] if rubrics else []
-    summary = summarise_construct(material, construct).removeprefix(f"{construct}: ")
-    blocks.append(Paragraph(f"{summary[0].upper()}{summary[1:]}", is_lead=True))
+    level = _describe_level(material, construct)
+    blocks.append(Paragraph(f"{level[0].upper()}{level[1:]}", is_lead=True))
     if material.rated.filter(pl.col("construct") == construct).is_empty():
         return Section(title, blocks)
     parts = [
@@ -172,9 +176,11 @@ def _ranking_blocks(material: Material, construct: str, level: str) -> Iterator[
     shown = entries.head(_SHOWN_ENTRIES)
     rows = [_ranking_cells(material, row, level, with_others=others) for row in shown.iter_rows(named=True)]
     k = shown["k"][0]
+    tied = entries.tail(-len(rows)).filter(pl.col("rank") == shown["rank"][-1]).height
+    also = f" ({tied} more share the rank of the last one)" if tied else ""
     yield Grid(
-        f"The {len(rows)} best of {entries.height}. Estimate: drawn towards the mean by the share of the spread that "
-        f"is noise, because the first of many is partly lucky. P(top k): probability of being {_name_top(k)}.",
+        f"The {len(rows)} best of {entries.height}{also}. Estimate: drawn towards the mean by the share of the spread "
+        f"that is noise, because the first of many is partly lucky. P(top k): probability of being {_name_top(k)}.",
         headers,
         rows,
         n_text=2,
@@ -196,7 +202,7 @@ def _ranking_cells(material: Material, row: dict[str, Any], level: str, *, with_
     writer = "" if level == "combination" else f", by {row['generator_model'] or 'an unknown writer'}"
     cells = [
         row["id"],
-        f"{_name_concepts(material, row['combo_id'])}{writer}",
+        f"{material.name_concepts(row['combo_id'])}{writer}",
         show_number(row["raw_mean"]),
         show_interval(row["shrunken"], row["low"], row["high"]),
         _show_chance(row["p_top_k"]),
@@ -208,27 +214,17 @@ def _ranking_cells(material: Material, row: dict[str, Any], level: str, *, with_
     return cells
 
 
-def _name_concepts(material: Material, combo_id: str | None) -> str:
-    combination = material.scope.combinations.get(combo_id or "")
-    concepts = material.workspace.catalogue.concepts
-    if combination is None:
-        return "unknown"
-    return " + ".join(concepts[name].name if name in concepts else name for name in combination.concept_ids)
-
-
 def _contrast_blocks(material: Material, construct: str) -> Iterator[Block]:
     rows = material.contrasts.filter(pl.col("construct") == construct)
     if rows.is_empty():
         yield Paragraph("There was one draft template, one essay template and one writer, or too many to compare all.")
         return
-    found = rows.filter(pl.col("is_comparable"), pl.col("p_holm") < _FOUND)
-    if found.height:
-        yield Bullets([describe_contrast(row) for row in found.head(_SHOWN_CONTRASTS).iter_rows(named=True)])
     shown = rows.sort("p_holm", nulls_last=True, maintain_order=True).head(_SHOWN_CONTRASTS)
     extra = ("without own family",) if material.other_family_contrasts.height else ()
     yield Grid(
-        f"Differences in points, averaged within combinations{_of_all(shown, rows)}. p: by "
-        f"permutation; Holm: adjusted for all {material.contrasts.height} comparisons of this report.",
+        f"Differences in points, averaged within combinations, the seemingly better one first{_of_all(shown, rows)}. "
+        f"p: by permutation; Holm: adjusted for all {material.contrasts.height} comparisons of this report; below .05 "
+        "the difference is hardly chance.",
         ("first less second", "difference [95 %]", *extra, "p", "Holm", "combinations"),
         [_contrast_cells(material, row) for row in shown.iter_rows(named=True)],
         n_text=1,
@@ -238,11 +234,12 @@ def _contrast_blocks(material: Material, construct: str) -> Iterator[Block]:
 
 
 def _contrast_cells(material: Material, row: dict[str, Any]) -> tuple[str, ...]:
-    others = _find_without_own_family(material, row)
-    extra = () if material.other_family_contrasts.is_empty() else ("–" if others is None else _show_effect(others),)
+    others, sign = _find_without_own_family(material, row), _sign_of(row)
+    without = "–" if others is None else _show_effect(others, sign)
+    extra = () if material.other_family_contrasts.is_empty() else (without,)
     return (
         _name_contrast(row),
-        _show_effect(row),
+        _show_effect(row, sign),
         *extra,
         show_p(row["p"]),
         show_p(row["p_holm"]),
@@ -250,8 +247,14 @@ def _contrast_cells(material: Material, row: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
+def _sign_of(row: dict[str, Any]) -> int:
+    """-1 where the second one of a contrast is the better."""
+    return -1 if row["effect"] is not None and row["effect"] < 0 else 1
+
+
 def _name_contrast(row: dict[str, Any]) -> str:
-    return f"{row['a']} − {row['b']} ({row['by'].replace('_', ' ')})"
+    first, second = (row["a"], row["b"])[:: _sign_of(row)]
+    return f"{first} − {second} ({row['by'].replace('_', ' ')})"
 
 
 def _note_contrast(row: dict[str, Any]) -> str:
@@ -263,7 +266,9 @@ def _concept_blocks(material: Material, construct: str) -> Iterator[Block]:
     known = effects.filter(pl.col("estimate").is_not_null())
     if known.is_empty():
         note = _first(effects["note"]) or "not estimable: too few combinations"
-        yield Paragraph(f"Effects of single concepts: {note}.")
+        yield Paragraph(
+            f"Effects of concepts are {note}." if note.startswith("not ") else f"Effects of concepts: {note}."
+        )
         return
     found = known.filter(pl.col("p_fdr") < _FOUND)
     tested = known["p_fdr"].count()
@@ -365,8 +370,9 @@ def _describe_panel(material: Material, construct: str) -> str:
         return f"{text} No panel that was tried can be told to reach phi .8."
     best = cheapest.row(0, named=True)
     cost = "" if best["cost_usd_per_essay"] is None else f" at {show_usd(best['cost_usd_per_essay'])} an essay"
+    rough = " The judges at hand are too few for more than a rough guide." if (best["phi_low"] or 0.0) < _ROUGH else ""
     reached = show_interval(best["phi"], best["phi_low"], best["phi_high"])
-    return f"{text} The cheapest panel that reaches phi .8: {_name_panel(best)}{cost} (phi {reached})."
+    return f"{text} The cheapest panel that reaches phi .8: {_name_panel(best)}{cost} (phi {reached}).{rough}"
 
 
 def _name_panel(row: dict[str, Any]) -> str:

@@ -85,6 +85,14 @@ class Material:
         row = self.ratings.filter(pl.col("construct") == construct, pl.col("scale_max").is_not_null())
         return None if row.is_empty() else (row["scale_min"][0], row["scale_max"][0])
 
+    def name_concepts(self, combo_id: str | None) -> str:
+        """A combination for people: `Mind Wandering + Economic Moat`."""
+        combination = self.scope.combinations.get(combo_id or "")
+        if combination is None:
+            return "unknown"
+        concepts = self.workspace.catalogue.concepts
+        return " + ".join(concepts[name].name if name in concepts else name for name in combination.concept_ids)
+
     def kinds_of_models(self, column: str) -> dict[str, list[str]]:
         """Models of a column of the ratings by what answered for them: `scripted`, `embedded` or `openai`."""
         found: dict[str, list[str]] = defaultdict(list)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
+
 from daydreaming_dagster.store import files
 
 if TYPE_CHECKING:
@@ -77,7 +79,11 @@ def _contrasts(material: Material) -> Any:
 def _combination_ranking(material: Material) -> Any:
     from daydreaming_dagster.analysis.plots.rankings import plot_ranking
 
-    return plot_ranking(material.table("ranking"), level="combination", top=15, scale=_common_scale(material))
+    ranking = material.table("ranking")
+    names = {combo_id: material.name_concepts(combo_id) for combo_id in ranking["combo_id"].drop_nulls().unique()}
+    if len(set(names.values())) == len(names):
+        ranking = ranking.with_columns(pl.col("id").replace(names))
+    return plot_ranking(ranking, level="combination", top=15, scale=_common_scale(material))
 
 
 def _essay_ranking(material: Material) -> Any:

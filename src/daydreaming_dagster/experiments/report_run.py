@@ -12,6 +12,7 @@ from daydreaming_dagster.experiments.report_document import Bullets, Facts, Grid
 from daydreaming_dagster.experiments.report_material import Material
 from daydreaming_dagster.experiments.report_wording import (
     join_words,
+    name_reason,
     show_interval,
     show_number,
     show_share,
@@ -52,7 +53,8 @@ def build_run_section(material: Material) -> Section:
     pairs.append(("combinations", _describe_combinations(material)))
     for stage in Stage:
         templates = sorted({member.template_id for member in scope.of_stage(stage)})
-        pairs.append((f"{stage} templates", ", ".join(templates) or "none"))
+        kind = "rubrics (evaluation templates)" if stage is Stage.EVALUATION else f"{stage} templates"
+        pairs.append((kind, ", ".join(templates) or "none"))
     pairs.append(("writers", _describe_models(material, Stage.DRAFT, Stage.ESSAY)))
     pairs.append(("judges", _describe_models(material, Stage.EVALUATION)))
     return Section("What was run", [Paragraph(_WHAT_THIS_IS), Facts(pairs), _build_progress(material)])
@@ -106,7 +108,7 @@ def build_health_section(material: Material) -> Section:
     failures = ratings.filter(pl.col("value").is_null())["parse_status"].value_counts(sort=True).rows()
     blocks: list[Paragraph | Grid | Bullets] = [Paragraph(lead, is_lead=True)]
     if failures:
-        blocks.append(Bullets([f"{count} without a score: {reason}" for reason, count in failures]))
+        blocks.append(Bullets([f"{count} without a score: {name_reason(reason)}" for reason, count in failures]))
     rows = health.to_dicts()
     blocks.append(
         Grid(

@@ -7,6 +7,20 @@ from typing import Any
 
 NOT_ESTIMABLE = "not estimable"
 
+_REASONS: Mapping[str, str] = {
+    "parse_failed": "no score or text could be read in the answer",
+    "truncated": "cut off at the token limit",
+    "too_short": "answer too short",
+    "empty": "empty answer",
+    "content_filter": "stopped by a filter",
+    "timeout": "no answer in time",
+    "not_made": "not asked for yet",
+    "not_parsed": "not read yet",
+    "score_off_scale": "score off the scale",
+    "scale_unknown": "rubric no longer among the inputs",
+}
+"""What the commonest reason codes mean."""
+
 
 def show_number(value: float | None, digits: int = 2) -> str:
     """`4.57`; a dash when there is none."""
@@ -59,3 +73,8 @@ def show_usd(value: float | None) -> str:
 def join_words(words: Sequence[str], last: str = "and") -> str:
     """`a, b and c`."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}" if words else ""
+
+
+def name_reason(code: str) -> str:
+    """A reason code with its meaning, where that is not plain."""
+    return f"{code} ({_REASONS[code]})" if code in _REASONS else code

@@ -24,6 +24,8 @@ from daydreaming_dagster.analysis.statistics.bootstrap import BoolArray, FloatAr
 
 _TITLE, _FRONT = "Ranking", "Novelty and coherence"
 _LISTED = 30
+_LONGEST_LABEL = 380
+"""Pixels: two concepts with long names."""
 
 
 def plot_ranking(
@@ -37,14 +39,15 @@ def plot_ranking(
         top: how many entries of each construct to show.
         scale: ends of the rubric's scale, to be shown on the axis.
     """
-    title = f"{_TITLE} of the {top} best {level}s"
-    chosen = ranking.filter(pl.col("level") == level).filter(pl.int_range(pl.len()).over("construct") < top)
+    entries = ranking.filter(pl.col("level") == level)
+    chosen = entries.filter(pl.int_range(pl.len()).over("construct") < top)
+    title = f"{_TITLE} of the {f'{top} best ' if chosen.height < entries.height else ''}{level}s"
     if chosen.height == 0:
         return draw_nothing(title, "no ratings")
     rows = _entries(chosen)
     axis_scale = alt.Scale(zero=False) if scale is None else alt.Scale(domain=list(scale), nice=False)
     where = "points" if scale is None else "points (whole scale)"
-    base = alt.Chart().encode(y=alt.Y("label:N", title=None, sort=None))
+    base = alt.Chart().encode(y=alt.Y("label:N", title=None, sort=None, axis=alt.Axis(labelLimit=_LONGEST_LABEL)))
     ticks = alt.Axis() if scale is None else points_axis(*scale)
     x = alt.X("point:Q", title=f"Mean rating, {where}, more is better", scale=axis_scale, axis=ticks)
     layers = alt.layer(
