@@ -49,7 +49,7 @@ format: setup ## Put the code in shape
 	.venv/bin/ruff format .
 
 bench: setup ## Measure the engine against its bars
-	$(PYTHON) -m benchmarks
+	$(PYTHON) -m benchmarks --store
 
 docs: SYNC_FLAGS := --group docs
 docs: setup ## Build the documentation site into site/

@@ -1,8 +1,9 @@
-"""Measures the engine against its bars and prints the table that stands in `docs/performance.md`.
+"""Measures the engine against its bars and writes the tables that stand in `docs/performance.md`.
 
 Every measurement is a process of its own against a server of its own, taken several times in turns with the floor (the
 HTTP client alone), because machines are never quiet: what counts is the ratio to the floor of the same minute. What
-others did on the machine in that time is measured, too.
+others did on the machine in that time is measured, too. Results are kept in `benchmarks/results/engine.json` part by
+part, so that one long measurement can be made in pieces; the page (`page.py`) is made from all of them.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ import os
 import platform
 import resource
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from typing import Any
 import orjson
 
 ROOT = Path(__file__).parents[1]
-BEGIN, END = "<!-- benchmark: begin -->", "<!-- benchmark: end -->"
+RESULTS = ROOT / "benchmarks" / "results" / "engine.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,108 +51,78 @@ SCENARIOS = (
     Scenario("500 ms, 64 in flight", 500, 64),
     Scenario("500 ms, 256 in flight", 500, 256),
     Scenario("500 ms on average, heavy tail, 64 in flight", 500, 64, ("--tail",)),
-    Scenario("500 ms, 64 in flight, every 20th call a 503", 500, 64, ("--fail-every", "20")),
+    Scenario("500 ms, 64 in flight, every 20th call goes wrong", 500, 64, ("--faulty-every", "20")),
 )
 SYSTEMS = ("floor", "engine", "engine+dagster")
+_LIMITED = Scenario("600 a minute", 100, 32, ("--requests-per-minute", "600"))
+_INSTANT = Scenario("0 ms", 0, 64)
 
 
 def main() -> None:
     """Runs what the command line asks for."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    from benchmarks import page
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=2100)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--only", nargs="*", default=[""], metavar="TEXT", help="scenarios whose name begins so")
     parser.add_argument("--growth", type=int, nargs="*", default=[1_000, 10_000, 100_000], help="cohort sizes")
     parser.add_argument("--limited-minutes", type=float, default=3.0, help="against 600 requests a minute; 0 skips it")
+    parser.add_argument("--large", type=int, default=99_999, help="generations of one large run; 0 skips it")
+    parser.add_argument("--records", type=int, default=10_000, help="generations told to Dagster alone; 0 skips it")
     parser.add_argument("--folder", type=Path, default=ROOT / ".bench", help="for scratch data; on the disk to measure")
-    parser.add_argument("--store", action="store_true", help="write the table into docs/performance.md")
+    parser.add_argument("--store", action="store_true", help="write the tables into docs/performance.md")
     options = parser.parse_args()
-    lines = [describe_machine(), ""]
-    scenarios = [scenario for scenario in SCENARIOS if scenario.name.startswith(tuple(options.only))]
-    lines += measure_scenarios(scenarios, options.requests, options.repeats, options.folder)
+    results = orjson.loads(RESULTS.read_bytes()) if RESULTS.exists() else {}
+
+    def keep(name: str, value: Any) -> None:
+        results[name] = {"at": f"{datetime.now(UTC):%Y-%m-%d %H:%M}", **describe_machine(), "value": value}
+        RESULTS.write_bytes(orjson.dumps(results, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+        print(name, orjson.dumps(value).decode(), file=sys.stderr, flush=True)
+
+    for scenario in SCENARIOS:
+        if scenario.name.startswith(tuple(options.only)) and options.repeats:
+            keep(scenario.name, measure_scenario(scenario, options.requests, options.repeats, options.folder))
     if options.limited_minutes:
-        lines += measure_limited(options.limited_minutes, options.folder)
+        requests = int(600 * options.limited_minutes) // 3 * 3
+        keep(page.LIMITED, measure("engine", _LIMITED, requests, options.folder))
+    if options.records:
+        keep(page.RECORDS, run_child("records", "", options.records, 0, scratch(options.folder)))
+    if options.large:
+        keep(page.LARGE, measure("engine", _INSTANT, options.large, options.folder))
     if options.growth:
-        lines += measure_growth(options.growth, options.folder)
-    text = "\n".join(lines)
+        keep(page.GROWTH, [measure_growth(size, options.folder) for size in options.growth])
+    text = page.write_page(results)
     print(text)
     if options.store:
-        store(text)
+        page.store(text)
     shutil.rmtree(options.folder, ignore_errors=True)
 
 
-def measure_scenarios(scenarios: Sequence[Scenario], requests: int, repeats: int, folder: Path) -> list[str]:
-    """A table row per scenario and system."""
-    lines = [
-        f"{requests} generations each, {repeats} rounds; the median, and the range of the CPU.",
-        "",
-        "| Scenario | System | CPU per generation, ms | of the floor | span / ideal | pool busy | generations/s | "
-        "peak MB | retries | others' work, cores |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    for scenario in scenarios:
-        results: dict[str, list[dict[str, Any]]] = {system: [] for system in SYSTEMS}
-        for _ in range(repeats):
-            for system in SYSTEMS:
-                results[system].append(measure(system, scenario, requests, folder))
-        floor = median(results["floor"], "cpu_ms")
+def measure_scenario(scenario: Scenario, requests: int, repeats: int, folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """All rounds by system."""
+    results: dict[str, list[dict[str, Any]]] = {system: [] for system in SYSTEMS}
+    for _ in range(repeats):
         for system in SYSTEMS:
-            lines.append(describe(scenario, system, results[system], floor))
-            print(lines[-1], file=sys.stderr, flush=True)
-    return lines
+            results[system].append(measure(system, scenario, requests, folder))
+    return results
 
 
-def describe(scenario: Scenario, system: str, results: Sequence[dict[str, Any]], floor: float) -> str:
-    """One row."""
-    cpu = [result["cpu_ms"] for result in results]
-    requests, span = results[0]["requests"], median(results, "span_s")
-    ideal = requests / scenario.in_flight * scenario.latency_ms / 1000
-    ratio = f"{span / ideal:.2f}" if ideal else "-"
-    if system == "engine+dagster":
-        records = statistics.median(result["records_s"] / result["span_s"] for result in results)
-        ratio += f" (records {records:.2f} x span)"
-    busy, retries = "-", "-"
-    if system != "floor":
-        shares = (result["calls_s"] / result["span_s"] / scenario.in_flight for result in results)
-        busy, retries = f"{statistics.median(shares):.0%}", f"{median(results, 'retries'):.0f}"
-    return (
-        f"| {scenario.name} | {system} | {statistics.median(cpu):.2f} ({min(cpu):.2f}-{max(cpu):.2f}) | "
-        f"{statistics.median(cpu) / floor:.1f} x | {ratio} | {busy} | {requests / span:,.0f} | "
-        f"{median(results, 'peak_mb'):.0f} | {retries} | {median(results, 'others_cores'):.1f} |"
-    )
-
-
-def measure_limited(minutes: float, folder: Path) -> list[str]:
-    """Against a server that allows 600 requests a minute and tells nobody."""
-    requests = int(600 * minutes) // 3 * 3
-    scenario = Scenario("limited", 100, 32, ("--requests-per-minute", "600"))
-    result = measure("engine", scenario, requests, folder)
-    allowed = 600 * (1 + result["span_s"] // 60)
-    return [
-        "",
-        f"A server that allows 600 requests a minute and does not say so: {result['made']} of {requests} made in "
-        f"{result['span_s']:.0f} s, in which it allowed {allowed:.0f}; {result['retries']} refused "
-        f"({result['retries'] / requests:.2%}).",
-    ]
-
-
-def measure_growth(sizes: Sequence[int], folder: Path) -> list[str]:
-    """What a cohort costs by its size, half of it done."""
-    lines = [
-        "",
-        "| Generations | build, s | built anew unchanged, s | status, s | plan of a resumed run, s | "
-        "index from the files, s | peak MB of building |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for size in sizes:
-        figures = run_child("growth", "http://127.0.0.1:9", size, 64, scratch(folder))
-        lines.append(
-            f"| {figures['requests']:,} | {figures['build_s']:.2f} | {figures['rebuild_s']:.2f} | "
-            f"{figures['status_s']:.2f} | {figures['plan_s']:.2f} | {figures['index_s']:.2f} | "
-            f"{figures['build_mb']:.0f} |"
-        )
-        print(lines[-1], file=sys.stderr, flush=True)
-    return lines
+def measure_growth(size: int, folder: Path) -> dict[str, Any]:
+    """What a cohort costs by its size, half of it done, and how soon a resumed run makes its first call."""
+    place = scratch(folder)
+    with serve(_INSTANT) as base_url:
+        figures = run_child("growth", base_url, size, 64, place)
+        started_s = time.time()
+        status = [str(Path(sys.executable).with_name("daydreaming")), "status"]
+        environment = {**os.environ, "DAYDREAMING_DATA_ROOT": str(place / "data")}
+        shown = subprocess.run(status, cwd=place, env=environment, check=False, capture_output=True)
+        figures["status_command_s"] = time.time() - started_s
+        if b"evaluation" not in shown.stdout:  # it does not end well while something is missing
+            raise RuntimeError(f"no status was shown: {shown.stderr.decode()}")
+        started_s = time.time()
+        figures["first_call_s"] = run_child("resume", base_url, size, 64, place)["first_call_at"] - started_s
+    return figures
 
 
 def measure(system: str, scenario: Scenario, requests: int, folder: Path) -> dict[str, Any]:
@@ -205,26 +176,13 @@ def scratch(folder: Path) -> Path:
     return Path(tempfile.mkdtemp(dir=folder))
 
 
-def median(results: Sequence[dict[str, Any]], name: str) -> float:
-    """Of one figure."""
-    return statistics.median(result[name] for result in results)
-
-
-def describe_machine() -> str:
-    """Where the table was made."""
-    names = ("aiohttp", "dagster", "orjson", "pyrate-limiter")
-    versions = ", ".join(f"{name} {version(name)}" for name in names)
-    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    python = f"Python {platform.python_version()}, {os.cpu_count()} cores ({platform.machine()})"
-    return f"{python}, load before: {load}; {versions}."
-
-
-def store(text: str) -> None:
-    """Puts the table between its marks in the documentation."""
-    page = ROOT / "docs" / "performance.md"
-    before, _, rest = page.read_text().partition(BEGIN)
-    after = rest.partition(END)[2]
-    page.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
+def describe_machine() -> dict[str, str]:
+    """Where a measurement was made."""
+    names = ("aiohttp", "uvloop", "dagster", "orjson", "pyrate-limiter")
+    return {
+        "machine": f"Python {platform.python_version()}, {os.cpu_count()} cores ({platform.machine()})",
+        "versions": ", ".join(f"{name} {version(name)}" for name in names),
+    }
 
 
 if __name__ == "__main__":

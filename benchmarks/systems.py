@@ -8,7 +8,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,8 +76,9 @@ def measure_floor(base_url: str, requests: int, in_flight: int) -> dict[str, Any
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
 
             async def ask() -> None:
-                async with room, session.post(f"{base_url}/chat/completions", data=body) as response:
-                    await response.read()
+                with suppress(aiohttp.ClientError):  # what goes wrong is not tried again
+                    async with room, session.post(f"{base_url}/chat/completions", data=body) as response:
+                        await response.read()
 
             meter = Meter()
             await asyncio.gather(*(ask() for _ in range(requests)))
@@ -114,7 +115,8 @@ def measure_engine(
 
             options = RunOptions(on_stored=note)
             report = run_cohort(workspace, cohort, plan, RunInfo("bench", cohort.cohort_id), options=options)
-        result = meter.read(plan.size, **span.read(time.time()))
+        ended_s = time.time()
+        result = meter.read(plan.size, ended_s=ended_s, **span.read(ended_s))
     progress = report.progress
     return {**result, "run_s": report.duration_s, "made": progress.made.total(), "retries": progress.retries}
 
@@ -126,7 +128,7 @@ def _open_recorder(folder: Path) -> tuple[AbstractContextManager[Any], Callable[
     from daydreaming_dagster.resources.recorder import EventRecorder
 
     home = folder / "dagster_home"
-    home.mkdir()
+    home.mkdir(exist_ok=True)
     shipped = Path(__file__).parents[1] / "dagster_home" / "dagster.yaml"
     (home / "dagster.yaml").write_text(shipped.read_text())
     os.environ["DAGSTER_HOME"] = str(home)
@@ -174,6 +176,42 @@ def measure_growth(base_url: str, requests: int, folder: Path) -> dict[str, Any]
     return figures
 
 
+def resume(folder: Path) -> None:
+    """Goes on with a cohort until the first answer is stored, prints when its call was sent, and ends there."""
+    from daydreaming_dagster.engine.cohort_run import plan_cohort_run, run_cohort
+    from daydreaming_dagster.engine.records import RunInfo
+    from daydreaming_dagster.engine.run import RunOptions
+
+    def note(outcomes: Sequence[Outcome]) -> None:
+        first = min(outcome.raw_metadata["started_at"] for outcome in outcomes)
+        print(orjson.dumps({"first_call_at": datetime.fromisoformat(first).timestamp()}).decode(), flush=True)
+        os._exit(0)  # as if it was killed: nobody wants the rest of the run
+
+    workspace = open_workspace(folder / "data")
+    cohort = workspace.require_current_cohort()
+    plan = plan_cohort_run(workspace, cohort)
+    run_cohort(workspace, cohort, plan, RunInfo("bench", cohort.cohort_id), options=RunOptions(on_stored=note))
+
+
+def measure_records(generations: int, folder: Path) -> dict[str, Any]:
+    """Telling Dagster of finished generations, three materializations each, and nothing else."""
+    from daydreaming_dagster.domain.membership import Member
+    from daydreaming_dagster.domain.stages import Stage
+
+    opened, record = _open_recorder(folder)
+    with opened:
+        members = (
+            Member(Stage.DRAFT, f"d_{n}", "cohort", "", "combo", "template", "model", 1, "llm")
+            for n in range(generations)
+        )
+        outcomes = [_invent_outcome(member) for member in members]
+        meter = Meter()
+        with record() as recorder:
+            for start in range(0, generations, 500):
+                recorder.record(outcomes[start : start + 500])
+        return meter.read(generations)
+
+
 def _invent_outcome(member: Any) -> Any:
     from daydreaming_dagster.store.generations import GenerationMetadata, Outcome
 
@@ -202,6 +240,11 @@ def main() -> None:
         result = measure_floor(base_url, count, room)
     elif kind == "growth":
         result = measure_growth(base_url, count, place)
+    elif kind == "records":
+        result = measure_records(count, place)
+    elif kind == "resume":
+        resume(place)
+        return
     else:
         result = measure_engine(base_url, count, room, place, with_dagster=kind == "engine+dagster")
     print(orjson.dumps(result).decode())

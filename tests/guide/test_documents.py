@@ -17,8 +17,7 @@ ELSEWHERE: Mapping[str, str] = {
     "make demo": "minutes of a real model; its parts: tests/llm/test_embedded.py, tests/inputs/test_shipped_inputs.py",
     "make test": "these tests; .ci/run runs it",
     "make check": ".ci/run runs it",
-    "make bench": "half an hour of measuring; its parts by tests/engine/test_kill.py",
-    ".venv/bin/python -m benchmarks --store": "the same, and it edits a document; tests/engine/test_kill.py",
+    "make bench": "half an hour of measuring, and it edits a document; its parts by tests/engine/test_kill.py",
     ".venv/bin/python -m benchmarks.kill --kills 200": "a quarter of an hour; tests/engine/test_kill.py",
     "dagster dev -f src/daydreaming_dagster/definitions.py": "serves until it is ended; "
     "tests/guide/test_automatic_updates.py",
