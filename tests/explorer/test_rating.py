@@ -132,7 +132,7 @@ def test_the_judges_page_sets_people_beside_models(own: ReadableStore) -> None:
         while (essay := next_essay(own, rater)) is not None:
             rate(own, essay, str(len(essay) % 5 + int(essay[-1], 36) % 4), rater=rater)
     text = own.get("/judges?rubric=novelty").text
-    assert "α among people" in text
+    assert "agreement of people (α)" in text
     assert "Ada 6" in text and "Bo 6" in text
     assert "6 essays have ratings of both kinds" in text
 

@@ -119,6 +119,8 @@ def show_usd(value: float | None) -> str:
         return "–"
     if value == 0 or value >= 0.995:
         return f"${value:,.2f}"
+    if value < 0.00005:
+        return "<$0.0001"
     return f"${value:.4f}" if value < 0.01 else f"${value:.3f}"
 
 

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import nh3
 from markdown_it import MarkdownIt
+from markdown_it.rules_inline import StateInline
 from markupsafe import Markup
 
 MOST_MARKDOWN_CHARACTERS = 120_000
@@ -17,10 +18,28 @@ _LONGEST_LINE = 20_000
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _DIRECTION = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _TAGS = {
-    *("p", "br", "hr", "em", "strong", "code", "pre", "blockquote", "ul", "ol", "li", "a", "del"),
+    *("p", "br", "hr", "em", "strong", "code", "pre", "blockquote", "ul", "ol", "li", "a", "s"),
     *("h2", "h3", "h4", "h5", "h6", "table", "thead", "tbody", "tr", "th", "td"),
 }
-_markdown = MarkdownIt("commonmark", {"html": False, "maxNesting": 20}).enable("table").disable("image")
+_FORMULA = re.compile(
+    r"\$\$.+?\$\$|\$(?![\s\d$])[^$\n]*[^$\s]\$(?!\w)|\\\(.+?\\\)|\\\[.+?\\\]",
+    re.DOTALL,
+)
+
+
+def _keep_formula(state: StateInline, silent: bool) -> bool:
+    """A formula in TeX is shown as it was written: Markdown would take its signs for its own."""
+    found = _FORMULA.match(state.src, state.pos, state.posMax)
+    if found is None:
+        return False
+    if not silent:
+        state.push("code_inline", "code", 0).content = found.group()
+    state.pos = found.end()
+    return True
+
+
+_markdown = MarkdownIt("commonmark", {"html": False, "maxNesting": 20})
+_markdown.enable(["table", "strikethrough"]).disable("image").inline.ruler.before("escape", "formula", _keep_formula)
 
 
 def make_visible(text: str) -> str:
@@ -64,4 +83,6 @@ def render_markdown(text: str, title: str = "") -> Markup:
         url_schemes={"http", "https", "mailto"},
         link_rel="noopener noreferrer nofollow",
     )
-    return Markup(clean)
+    # What is wider than the page is scrolled by itself, also by keyboard.
+    scrolled = '<div class="wider" tabindex="0" role="region" aria-label="Table"><table>'
+    return Markup(clean.replace("<table>", scrolled).replace("</table>", "</table></div>"))

@@ -51,7 +51,7 @@ _PARENTS_KEPT = 2048
 _COUNT_EVERY_S = 5.0
 """How old scores and the counts of cohorts may get while a large store is read for the first time."""
 _WORDS_HELD_BYTES = 16 << 20
-_VERSION = 5
+_VERSION = 6
 _COLUMNS = (
     "gen_id",
     "stage",
@@ -112,6 +112,7 @@ CREATE TABLE ranking (
 ) WITHOUT ROWID;
 CREATE TABLE fact (name PRIMARY KEY, value) WITHOUT ROWID;
 """
+_UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 _EMPTY = GenerationMetadata(Stage.DRAFT, "", "", "", "", "", "", "", 1)
 
 
@@ -463,10 +464,16 @@ def _build_document(
     row |= {
         "lasting": int(summary.lasting),
         "finished_at": str(raw_metadata.get("finished_at") or ""),
-        "words": None if parsed is None else len(parsed.split()),
+        "words": None if parsed is None else count_words(parsed),
         "title": "" if parsed is None else find_title(parsed),
     }
     return _Document(row, response[:MOST_INDEXED_CHARACTERS], prompt[:MOST_INDEXED_CHARACTERS])
+
+
+def count_words(text: str) -> int:
+    """Words; where none are told apart by spaces, as in Chinese and Japanese, signs."""
+    spaced, signs = (text, 0) if text.isascii() else _UNSPACED.subn(" ", text)
+    return len(spaced.split()) + signs
 
 
 def find_title(text: str) -> str:

@@ -29,8 +29,8 @@ _AGREEMENT = {
     "icc_ak": "ICC(A,k)",
     "icc_ck": "ICC(C,k)",
     "kendall_w": "Kendall's W",
-    "weighted_kappa": "weighted κ",
-    "intra_judge_alpha": "α with itself",
+    "weighted_kappa": "Weighted κ",
+    "intra_judge_alpha": "Agreement with itself (α)",
 }
 
 

@@ -133,10 +133,11 @@ def find_passage(text: str, words: list[str]) -> Markup | None:
     if first is None:
         return None
     start, end = max(0, first.start() - _AROUND), min(len(text), first.end() + 2 * _AROUND)
-    around = make_visible(text[start:end])
+    before, after = text[start : first.start()], text[first.end() : end]
     # Half a word at either end says nothing, and the marks of Markdown are no words.
-    around = re.sub(r"\A\w+\s", "", around) if start and not around[: first.start() - start].isalnum() else around
-    around = re.sub(r"\s\w+\Z", "", around) if end < len(text) else around
+    before = re.sub(r"\A\S+\s", "", before) if start else before
+    after = re.sub(r"\s\S+\Z", "", after) if end < len(text) else after
+    around = make_visible(before + first.group() + after)
     passage = " ".join(re.sub(r"[*`]+|(?<!\S)#{1,6}(?=\s)", "", around).split())
     marked = Markup("").join(
         Markup("<mark>{}</mark>").format(piece) if place % 2 else escape(piece)

@@ -204,13 +204,15 @@ function specifyRanking(data, width) {
 
 function specifyScores(data, width) {
   const { accent } = colours();
+  const judges = new Set(data.rows.map((row) => row.judge)).size;
+  const columns = Math.max(1, Math.min(judges, Math.floor(width / 260)));
   return {
     $schema: "",
     data: { values: data.rows },
     facet: { field: "judge", type: "nominal", title: null },
-    columns: Math.max(1, Math.floor(width / 260)),
+    columns,
     spec: {
-      width: 210,
+      width: Math.min(400, Math.floor(width / columns) - 40),
       height: 90,
       mark: { type: "bar", color: accent, size: 12 },
       encoding: {
@@ -276,7 +278,10 @@ function setUpPlots() {
       tryToDraw(entry.target);
     }
   }, { rootMargin: "300px" });
-  for (const place of document.querySelectorAll("[data-plot]")) observer.observe(place);
+  for (const place of document.querySelectorAll("[data-plot]")) {
+    place.textContent = "Drawing …";
+    observer.observe(place);
+  }
 }
 
 document.addEventListener("keydown", onKey);
