@@ -44,6 +44,25 @@ def test_intervals_hold_where_people_and_models_rated_essays_of_the_same_few_com
     assert weight > 0.3
 
 
+def test_an_example_worked_out_by_hand() -> None:
+    """Twenty essays rated by both, twenty by models only, each of a combination of its own.
+
+    cov(Y, f) = 40/19; var(f) over all = 150/39; w = (40/19) / (2 · 150/39) = 26/95; the others' mean is 1 higher.
+    """
+    human, model = np.tile([4.0, 6.0], 10), np.tile([3.0, 7.0], 10)
+    others = np.array([7.0] * 15 + [3.0] * 5)
+    found = estimate_powered_mean(human, model, np.arange(20), others, np.arange(20, 40))
+    assert found is not None
+    assert found.weight == pytest.approx(26 / 95)
+    assert found.estimate == pytest.approx(5 + 26 / 95)
+    # Y − w f lies 43/95 off its mean; f of the others 1 off (15 times) and 3 off (5 times); one is left out of 20 each.
+    variance = (20 * (43 / 95) ** 2 + 60 * (26 / 95) ** 2) / 19**2 * 39 / 40
+    assert found.high - found.estimate == pytest.approx(2.093 * variance**0.5, rel=1e-4)
+    assert found.estimate - found.low == pytest.approx(0.3188, abs=1e-4)
+    assert found.plain == 5
+    assert found.plain_high - found.plain == pytest.approx(2.093 * (1 / 19) ** 0.5, rel=1e-4)
+
+
 def test_models_that_know_nothing_change_little() -> None:
     generator = np.random.default_rng(2)
     human, model, others = (generator.normal(5, 1, size) for size in (60, 60, 240))
