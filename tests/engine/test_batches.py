@@ -107,6 +107,7 @@ def test_a_killed_run_finds_its_batch_again_and_submits_nothing_twice(tmp_path: 
         server.complete_all()
         client = open_client(server, tmp_path)
         texts = [response.text for response in await asyncio.gather(*(ask(client, p) for p in ("two", "one", "two")))]
+        assert client.resumed is not None, "so that nobody pays for the lost calls, too"
         await client.aclose()
         return texts
 

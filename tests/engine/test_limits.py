@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import resource
 import signal
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -71,6 +73,22 @@ def test_a_killed_process_gives_its_slots_back(tmp_path: Path) -> None:
         process.join()
         here.close()
         there.close()
+
+
+@pytest.fixture
+def few_files() -> Iterator[None]:
+    """As most shells start a process: with room for a thousand open files, and leave to ask for more."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.usefixtures("few_files")
+def test_a_pool_of_thousands_of_calls_makes_room_for_their_open_files(tmp_path: Path) -> None:
+    limits = open_limits(tmp_path, Clock(), max_concurrent=1500)
+    assert take_all(limits, most=2000) == 1500
+    limits.close()
 
 
 def test_requests_per_minute_hold_for_both_runs_and_come_back_after_a_minute(tmp_path: Path) -> None:

@@ -61,3 +61,29 @@ def test_a_provider_that_does_not_answer_is_asked_once(ledger: Ledger) -> None:
 
 def test_a_client_without_records_is_not_asked(ledger: Ledger) -> None:
     assert asyncio.run(settle_unknown(ledger, lambda _: ScriptedClient())) == 0
+
+
+class Resumed(ScriptedClient):
+    """A client that took up batches which were handed in at these times."""
+
+    def __init__(self, resumed: tuple[float, float] | None) -> None:
+        super().__init__()
+        self.resumed = resumed
+
+
+@pytest.mark.parametrize(("resumed", "settled"), [((100.0, 100.0), 1), ((5000.0, 5000.0), 0), (None, 0)])
+def test_a_call_whose_batch_was_taken_up_again_cost_nothing_of_its_own(
+    tmp_path: Path, resumed: tuple[float, float] | None, settled: int
+) -> None:
+    ledger = Ledger(DataPaths(tmp_path))
+    ledger.record(
+        [
+            make_call("lost", gen_id="v_1", sent_at=90.0, reserved_usd=0.5),
+            make_call("taken", gen_id="v_1", sent_at=200.0, state="answered", cost_usd=0.1),
+            make_call("still lost", gen_id="v_2", sent_at=90.0, reserved_usd=0.5),
+        ]
+    )
+    client = Resumed(resumed)
+    assert asyncio.run(settle_unknown(ledger, lambda _: client)) == settled
+    assert ledger.find_scope("run:run-1")[1].usd == pytest.approx(0.1 + 0.5 + 0.5 * (1 - settled))
+    ledger.close()

@@ -18,7 +18,7 @@ import signal
 import sys
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -81,6 +81,7 @@ class OpenAIServer:
             such quota, and then `/key` does not speak of one.
         tells_key: whether it knows the path `/key`.
         credit_usd: what `/key` says is left of the key's limit; None for a key without a limit.
+        batch_looks: how often a batch is looked at before it has ended.
         faults: by the index of the chat request, from 0 in order of arrival.
         find_fault: asked with index and body when `faults` has nothing; returns None for a proper answer.
         text: of every answer; None for an invented one that suits the prompt.
@@ -94,6 +95,7 @@ class OpenAIServer:
         received: chat requests, whatever became of them.
         bodies, headers: of the chat requests.
         key_asked: requests for `/key`.
+        batches: what was handed in, by batch id.
     """
 
     port: int = 0
@@ -103,6 +105,7 @@ class OpenAIServer:
     free_per_day: int | None = None
     tells_key: bool = True
     credit_usd: float | None = 4.5
+    batch_looks: int = 1
     faults: Mapping[int, Fault] = field(default_factory=dict)
     find_fault: Callable[[int, dict[str, Any]], Fault | None] | None = None
     text: str | None = None
@@ -119,6 +122,8 @@ class OpenAIServer:
     in_flight: int = field(default=0, init=False)
     peak_in_flight: int = field(default=0, init=False)
     key_asked: int = field(default=0, init=False)
+    batches: dict[str, list[dict[str, Any]]] = field(default_factory=dict, init=False)
+    _looks: Counter[str] = field(default_factory=Counter, init=False)
     _day: int | None = field(default=None, init=False)
     _recent: deque[float] = field(default_factory=deque, init=False)
     _texts: dict[str, list[str]] = field(default_factory=dict, init=False)
@@ -158,6 +163,8 @@ class OpenAIServer:
             return self._answer_get(url.path, dict(parse_qsl(url.query)))
         if url.path.endswith("/chat/completions"):
             return self._answer_chat(headers, orjson.loads(raw))
+        if url.path.endswith("/batches"):
+            return self._take_batch(orjson.loads(raw))
         return _json({"detail": "Not Found"}, 404)
 
     def _answer_chat(self, headers: Mapping[str, str], body: dict[str, Any]) -> Reply:
@@ -193,6 +200,28 @@ class OpenAIServer:
             return self._recent[0] + 60 - now
         self._recent.append(now)
         return None
+
+    def _take_batch(self, body: dict[str, Any]) -> Reply:
+        batch_id = f"batch-{len(self.batches)}"
+        self.batches[batch_id] = [{**row, "model": body["model"]} for row in body["requests"]]
+        return _json({"id": batch_id, "object": "batch", "status": "validating"})
+
+    def _tell_batch(self, batch_id: str) -> Reply:
+        """Its requests are answered, or fail, as chat requests do; each at half the price."""
+        if (rows := self.batches.get(batch_id)) is None:
+            return _json({"error": {"code": 404, "message": f"Batch {batch_id} not found"}}, 404)
+        self._looks[batch_id] += 1
+        if self._looks[batch_id] < self.batch_looks:
+            return _json({"id": batch_id, "status": "in_progress"})
+        return _json({"id": batch_id, "status": "completed", "results": [self._answer_row(row) for row in rows]})
+
+    def _answer_row(self, row: dict[str, Any]) -> dict[str, Any]:
+        reply = self._answer_chat({}, {"model": row["model"], **row["body"]})
+        body = orjson.loads(reply.raw)
+        if reply.status != 200:
+            return {"custom_id": row["custom_id"], "response": None, "error": body.get("error")}
+        body["usage"]["cost"] /= 2
+        return {"custom_id": row["custom_id"], "response": {"status_code": 200, "body": body}, "error": None}
 
     def _is_within_the_day(self, model: str) -> bool:
         """Whether the request is within the quota of free models; it counts in any case."""
@@ -268,6 +297,8 @@ class OpenAIServer:
             return _json({"data": offers})
         if path.endswith("/key") and self.tells_key:
             return self._tell_key()
+        if "/batches/" in path:
+            return self._tell_batch(path.rpartition("/")[2])
         if path.endswith("/generation"):
             response_id = query.get("id", "")
             number = response_id.removeprefix("gen-")

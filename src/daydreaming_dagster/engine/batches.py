@@ -61,6 +61,7 @@ class _Batch:
 
     Attributes:
         hashes: of each request, by its custom id.
+        is_earlier: an earlier run handed it in.
         waiting: who waits for which result.
         results: by custom id; None while it has not ended.
     """
@@ -69,6 +70,7 @@ class _Batch:
     model: str
     submitted_at: float
     hashes: dict[str, str]
+    is_earlier: bool = False
     waiting: dict[str, asyncio.Future[ChatResponse]] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
     results: dict[str, Mapping[str, Any]] | None = None
@@ -88,11 +90,16 @@ class BatchClient:
         paths: where batches are remembered.
         gather_s: how long requests are gathered after the last one came.
         first_look_s: seconds until a batch is looked at; then twice as long each time.
+
+    Attributes:
+        resumed: when those batches of earlier runs were handed in of which this one took answers, the first and the
+            last, seconds since 1970; None when there were none.
     """
 
     def __init__(
         self, server: BatchServer, paths: DataPaths, *, gather_s: float = _GATHER_S, first_look_s: float = _FIRST_LOOK_S
     ) -> None:
+        self.resumed: tuple[float, float] | None = None
         self._server = server
         self._folder = paths.provider_batches
         self._gather_s = gather_s
@@ -115,6 +122,9 @@ class BatchClient:
         for batch in self._batches:
             if (name := batch.find_free(asked.sha256)) is not None:
                 self._attach(batch, name, asked.future)
+                if batch.is_earlier:
+                    first, last = self.resumed or (batch.submitted_at, batch.submitted_at)
+                    self.resumed = min(first, batch.submitted_at), max(last, batch.submitted_at)
                 return await asked.future
         waiting = self._gathered[request.model]
         waiting.append(asked)
@@ -229,7 +239,8 @@ class BatchClient:
             if time.time() - submitted_at > _LIFETIME_S:
                 path.unlink(missing_ok=True)
                 continue
-            batches.append(_Batch(path.stem, str(value.get("model")), submitted_at, dict(value.get("hashes") or {})))
+            hashes = dict(value.get("hashes") or {})
+            batches.append(_Batch(path.stem, str(value.get("model")), submitted_at, hashes, is_earlier=True))
         return batches
 
     def _path(self, batch_id: str) -> Path:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import random
+import resource
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -25,6 +26,8 @@ from daydreaming_dagster.store.paths import DataPaths
 
 _SLOT_RETRY_S = 0.1
 _ANSWER_RETRY_S = 0.05
+_OTHER_FILES = 512
+"""Open files that a run needs besides those of its calls."""
 _TOKEN_UNITS = 1000
 """A token limit is counted in thousandths of itself: the bucket keeps a row per unit."""
 
@@ -129,12 +132,12 @@ class _Slots:
     def __init__(self, folder: Path, count: int, now_s: Callable[[], float]) -> None:
         self._now_s = now_s
         self._folder = folder / "slots"
-        self._count = count
+        self._count = min(count, _make_room_for_files(count))
         self._used: list[tuple[int, int]] = []
         self._free: list[tuple[int, int]] = []
         self._waiting: int | None = None
         self._looked_at = 0.0
-        self._share = count
+        self._share = self._count
         with files.explain_os_errors(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
 
@@ -217,6 +220,19 @@ class _Slots:
             os.close(handle)
             return None
         return handle
+
+
+def _make_room_for_files(calls: int) -> int:
+    """How many calls can be under way at a time, of so many: each needs a slot and a connection, which are open files.
+
+    A process may raise its own limit of open files, which is low as a rule, up to the one that it was given.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * calls + _OTHER_FILES
+    if soft < wanted and soft != resource.RLIM_INFINITY:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return calls if soft == resource.RLIM_INFINITY else max(1, (soft - _OTHER_FILES) // 2)
 
 
 class _MinuteRate:

@@ -1,4 +1,8 @@
-"""Asks providers what calls cost that nobody here knows: answers without a cost, lost ones whose id came through."""
+"""Finds out what calls cost that nobody here knows.
+
+Providers are asked about answers without a cost, and lost ones whose id came through. And a call that went into a batch
+is not lost with the process that sent it: the run that takes its answer from the batch pays for it, once.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,8 @@ from daydreaming_dagster.llm.protocol import ChatClient
 from daydreaming_dagster.store.ledger import CallRow, CallState, Ledger
 
 _MOST_LOOKUPS = 200
+_LONGEST_GATHERING_S = 600.0
+"""How long a call may have waited before its batch was handed in."""
 
 
 @runtime_checkable
@@ -20,6 +26,16 @@ class CostRecords(Protocol):
 
     async def fetch_generation(self, response_id: str) -> GenerationRecord | None:
         """What a response cost; None when it is not on record."""
+        ...
+
+
+@runtime_checkable
+class ResumedBatches(Protocol):
+    """A client that may have taken answers from batches of earlier runs."""
+
+    @property
+    def resumed(self) -> tuple[float, float] | None:
+        """When those batches were handed in, the first and the last, seconds since 1970; None when there were none."""
         ...
 
 
@@ -36,9 +52,10 @@ async def settle_unknown(ledger: Ledger, find_client: Callable[[str], ChatClient
     Returns:
         How many calls were settled.
     """
-    settled: list[CallRow] = []
+    unsettled = ledger.find_unsettled()
+    settled = [row for row in map(_find_superseded(ledger, find_client), unsettled) if row is not None]
     silent: set[str] = set()
-    rows = [row for row in ledger.find_unsettled() if row.response_id]
+    rows = [row for row in unsettled if row.response_id]
     for row in rows[:_MOST_LOOKUPS]:
         client = None if row.endpoint in silent else find_client(row.endpoint)
         if not isinstance(client, CostRecords) or row.response_id is None:
@@ -52,6 +69,26 @@ async def settle_unknown(ledger: Ledger, find_client: Callable[[str], ChatClient
             settled.append(_apply(row, record))
     ledger.record(settled)
     return len(settled)
+
+
+def _find_superseded(
+    ledger: Ledger, find_client: Callable[[str], ChatClient | None]
+) -> Callable[[CallRow], CallRow | None]:
+    """What becomes of a lost call whose batch was taken up again: it cost nothing of its own."""
+
+    def find(row: CallRow) -> CallRow | None:
+        client = find_client(row.endpoint)
+        resumed = client.resumed if isinstance(client, ResumedBatches) else None
+        if resumed is None or row.response_id or row.state != CallState.UNKNOWN:
+            return None
+        if not resumed[0] - _LONGEST_GATHERING_S <= row.sent_at <= resumed[1]:
+            return None
+        later = (call for call in ledger.find_calls(row.gen_id) if call.sent_at > row.sent_at)
+        if any(call.state == CallState.ANSWERED and call.endpoint == row.endpoint for call in later):
+            return replace(row, state=CallState.FAILED.value, reason="resumed", cost_usd=0.0)
+        return None
+
+    return find
 
 
 def _apply(row: CallRow, record: GenerationRecord) -> CallRow:

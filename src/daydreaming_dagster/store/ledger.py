@@ -143,7 +143,12 @@ class RunMeans:
 
 def build_scopes(run_id: str, cohort_id: str) -> tuple[str, ...]:
     """The names under which a run's spending is counted."""
-    return (f"run:{run_id}", f"cohort:{cohort_id}") if cohort_id else (f"run:{run_id}",)
+    return (f"run:{run_id}", find_cohort_scope(cohort_id)) if cohort_id else (f"run:{run_id}",)
+
+
+def find_cohort_scope(cohort_id: str) -> str:
+    """The name under which a cohort's spending is counted."""
+    return f"cohort:{cohort_id}"
 
 
 _MEASURED = ("prompt_tokens", "completion_tokens", "ended_at - sent_at")
@@ -237,11 +242,12 @@ class Ledger:
         return [Spending(*row) for row in cursor]
 
     def read_run_means(self) -> list[RunMeans]:
-        """What calls were like in each run, by stage, template and model."""
+        """What calls were like in each run, by stage, template and model; those whose end nobody saw do not count."""
         cursor = self._db.execute(
             "SELECT stage, template_id, llm_model_id, COUNT(*), SUM(state = 'answered'), "
             + ", ".join(f"AVG({what}) FILTER (WHERE state = 'answered')" for what in _MEASURED)
-            + " FROM calls GROUP BY stage, template_id, llm_model_id, run_id"
+            + " FROM calls WHERE ended_at IS NOT NULL AND reason <> 'given_up' "
+            "GROUP BY stage, template_id, llm_model_id, run_id"
         )
         return [RunMeans(*row) for row in cursor]
 
