@@ -83,14 +83,14 @@ class Maker:
         text = response.text.replace("\r\n", "\n")
         response = replace(response, text=text)
         failure, parsed = self._read(member, text, response.finish_reason)
-        raw = attempt.build_raw_metadata(self.run_info, self.recipe.store.paths, response, failure)
+        raw = attempt.build_raw_metadata(self.run_info, self.recipe.store, response, failure)
         return self._outcome(member, attempt.prompt, text, raw, parsed)
 
     def judge_error(self, attempt: Attempt, error: ModelCallError) -> Outcome:
         """What is stored of a call that failed for good."""
         self.errors.setdefault(error.reason, error)
         failure = Failure.of_error(error)
-        raw = attempt.build_raw_metadata(self.run_info, self.recipe.store.paths, None, failure, error)
+        raw = attempt.build_raw_metadata(self.run_info, self.recipe.store, None, failure, error)
         return self._outcome(attempt.member, attempt.prompt, error.partial_text, raw, None)
 
     def keep_at_hand(self, outcome: Outcome) -> None:

@@ -14,8 +14,8 @@ from daydreaming_dagster.domain.errors import ModelCallError
 from daydreaming_dagster.domain.membership import Member
 from daydreaming_dagster.engine.prices import compute_cost_usd
 from daydreaming_dagster.llm.protocol import ChatRequest, ChatResponse, Usage
-from daydreaming_dagster.store.generations import Outcome, compute_text_sha256
-from daydreaming_dagster.store.paths import RAW, DataPaths
+from daydreaming_dagster.store.generations import GenerationStore, Outcome, compute_text_sha256
+from daydreaming_dagster.store.paths import RAW
 from daydreaming_dagster.store.states import Failure
 
 
@@ -78,7 +78,7 @@ class Attempt:
     def build_raw_metadata(
         self,
         run: RunInfo,
-        paths: DataPaths,
+        store: GenerationStore,
         response: ChatResponse | None,
         failure: Failure | None,
         error: ModelCallError | None = None,
@@ -123,7 +123,7 @@ class Attempt:
             "raw_sha256": None if text is None else compute_text_sha256(text),
             "raw_length": None if text is None else len(text),
             "raw_lines": None if text is None else len(text.splitlines()),
-            "raw_path": None if text is None else f"{paths.stage(member.stage)}/{member.gen_id}/{RAW}",
+            "raw_path": None if text is None else f"{store.stage_folder(member.stage)}/{member.gen_id}/{RAW}",
             "failure": None if failure is None else failure.to_json(),
         }
 

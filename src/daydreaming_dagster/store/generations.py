@@ -158,6 +158,10 @@ class GenerationStore:
         _require_safe(gen_id)
         return self.paths.generation(stage, gen_id)
 
+    def stage_folder(self, stage: Stage) -> str:
+        """Folder of a stage's generations, as a text that is at hand."""
+        return self._stage_folders[stage]
+
     def iter_gen_ids(self, stage: Stage) -> Iterator[str]:
         """Ids of all stored generations of a stage, in no order."""
         try:
