@@ -16,8 +16,10 @@ from daydreaming_dagster.domain.errors import (
 )
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.budget import Budget, BudgetLimits
+from daydreaming_dagster.engine.plan import build_plan
 from daydreaming_dagster.store.ledger import Ledger, build_scopes
 from daydreaming_dagster.store.paths import DataPaths
+from daydreaming_dagster.store.states import MISSING_STATE
 
 OpenScene = Callable[..., Scene]
 
@@ -119,6 +121,22 @@ def test_a_failure_that_would_meet_every_call_is_met_once_and_stored_nowhere(
     assert scene.progress.failed.total() == 0
     assert scene.progress.left.total() == 30
     assert {error.reason for error in scene.scheduler.failed.values()} == {reason}
+
+
+def test_a_halted_pool_ends_a_run_of_any_length(open_scene: OpenScene) -> None:
+    scene = open_scene(drafts=200, limit=1)
+    scene.fail(0, call_error(RefusedError, "unauthorized"))
+    assert scene.has_ended
+    assert scene.client.total == 1
+    assert scene.progress.left.total() == 600
+
+
+def test_a_run_of_any_length_ends_when_none_of_its_prompts_can_be_made(open_scene: OpenScene) -> None:
+    members = [member for member in make_members(200) if member.stage is Stage.ESSAY]  # without their drafts
+    scene = open_scene(plan=build_plan(members, lambda _: MISSING_STATE), limit=1)
+    assert scene.has_ended
+    assert scene.client.total == 0
+    assert scene.progress.failed == {Stage.ESSAY: 200}
 
 
 def test_a_refusal_of_one_prompt_is_stored_and_the_others_go_on(open_scene: OpenScene) -> None:

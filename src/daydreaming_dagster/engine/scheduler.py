@@ -298,12 +298,23 @@ class Scheduler:
         if self._refused and not self._under_way and self._loop.time() >= self._ask_again_at:
             self._claim_refused()
         for lane in list(self._lanes.values()):
-            self._claim_more(lane)
-            if (delay_s := self._fill(lane)) is not None:
+            if (delay_s := self._serve(lane)) is not None:
                 delays.append(delay_s)
         if self._refused and not self._under_way:
             delays.append(max(0.0, self._ask_again_at - self._loop.time()))
         return delays
+
+    def _serve(self, lane: Lane) -> float | None:
+        """Claims and starts what the lane lets go; returns after how many seconds to look again, as `_fill` does.
+
+        What was claimed can end without a call, all of it: its pool is halted, or an input is missing. No call that
+        ends would bring us back here then, so the rest of the backlog is taken up at once.
+        """
+        while True:
+            self._claim_more(lane)
+            delay_s = self._fill(lane)
+            if lane or not lane.backlog:
+                return delay_s
 
     def _fill(self, lane: Lane) -> float | None:
         """Starts what the lane lets go; returns after how many seconds to look again, None for when a call ended."""
