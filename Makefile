@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-all check format bench docs clean
+.PHONY: help setup demo test test-slow test-all check format bench peers bench-peers docs clean
 
 # uv makes the environment. One on the PATH is used when it is new enough; else a private copy is put into .tools.
 UV := $(shell uv --version 2>/dev/null | grep -Eq '^uv 0\.(9|[1-9][0-9])\.' && command -v uv || echo .tools/bin/uv)
@@ -17,7 +17,7 @@ PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest -n 2 $(PYTEST_FLAGS)
 
 help: ## Show the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(UV) ## Install everything a developer needs, and write DAGSTER_HOME to .env
 	@$(UV) python find --no-project '>=3.11,<3.14' > /dev/null 2>&1 || { \
@@ -51,12 +51,22 @@ format: setup ## Put the code in shape
 bench: setup ## Measure the engine against its bars
 	$(PYTHON) -m benchmarks --store
 
+# Each in an environment of its own: together they would hold each other's versions back.
+peers: setup ## Install the tools that bench-peers compares with, into .venv-peers
+	@for list in benchmarks/peers/requirements/*.txt; do \
+	  place=.venv-peers/$$(basename $$list .txt); \
+	  $(UV) venv --quiet --allow-existing --python $(PYTHON) $$place && \
+	  $(UV) pip install --quiet --python $$place/bin/python --requirements $$list || exit 1; done
+
+bench-peers: setup ## Measure the engine beside those tools that are installed
+	$(PYTHON) -m benchmarks.peers
+
 docs: SYNC_FLAGS := --group docs
 docs: setup ## Build the documentation site into site/
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --clean
 
 clean: ## Remove build products, caches, tools and the demo; never data/
-	rm -rf .venv .tools build dist site demo uv.lock
+	rm -rf .venv .venv-peers .tools build dist site demo uv.lock
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -path ./data -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
