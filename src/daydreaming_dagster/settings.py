@@ -41,6 +41,7 @@ class Settings(BaseSettings):
     cohort: str | None = None
     executor: Literal["in_process", "multiprocess"] = "in_process"
     people_judge: bool = False
+    embedder: Literal["hashing", "wordllama"] = "hashing"
     explorer_url: str = "http://127.0.0.1:8765"
     k_max: PositiveInt = 2
     description_level: DescriptionLevel = "paragraph"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,7 +15,8 @@ from daydreaming_dagster.analysis.diversity import (
     build_diversity,
     build_rarefaction,
 )
-from daydreaming_dagster.analysis.embedding import HashingEmbedder
+from daydreaming_dagster.analysis.embedding import HashingEmbedder, make_embedder
+from daydreaming_dagster.domain.errors import ConfigurationError
 
 WORDS = [f"word{number}" for number in range(400)]
 
@@ -142,3 +144,36 @@ def test_no_essays_give_headers_with_the_right_types() -> None:
     nothing = pl.DataFrame(schema=ESSAY_TEXTS_SCHEMA)
     assert dict(build_diversity(nothing).schema) == DIVERSITY_SCHEMA
     assert dict(build_rarefaction(nothing).schema) == RAREFACTION_SCHEMA
+
+
+SAME_IDEA = (
+    "A cat sat on the mat and slept. The kitten dreamed of mice.",
+    "A feline rested upon the rug, asleep. The young cat dreamt of rodents.",
+    "Quarterly revenue exceeded the forecast of analysts, and the board raised the dividend.",
+)
+
+
+def test_an_embedder_of_meaning_finds_one_idea_in_different_words() -> None:
+    by_meaning, by_words = (make_embedder(name).embed(SAME_IDEA) for name in ("wordllama", "hashing"))
+    assert by_meaning[0] @ by_meaning[1] > by_meaning[0] @ by_meaning[2] + 0.3
+    assert by_words[0] @ by_words[1] < 0.3
+    assert np.linalg.norm(by_meaning, axis=1).tolist() == pytest.approx([1, 1, 1])
+
+
+def test_tables_of_diversity_are_made_with_an_embedder_of_meaning() -> None:
+    embedder = make_embedder("wordllama")
+    texts = essays(dull=(10, 2), rich=(10, 10))
+    found = figures(build_diversity(texts, embedder, group_by=["generator_model"]))
+    assert found["rich", "vendi_score"]["embedder"] == embedder.name
+    assert found["dull", "unique_essays"]["estimate"] < 10  # type: ignore[operator]
+    assert build_rarefaction(texts, embedder)["embedder"].unique().to_list() == [embedder.name]
+    assert not embedder.embed(["", "…"]).any()
+
+
+def test_an_embedder_that_is_not_installed_is_told_with_the_command_that_installs_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "wordllama", None)
+    with pytest.raises(ConfigurationError, match="not installed") as missing:
+        make_embedder("wordllama")
+    assert "uv sync --extra embeddings" in missing.value.fix

@@ -15,6 +15,7 @@ from daydreaming_dagster.analysis.agreement import build_agreement
 from daydreaming_dagster.analysis.budget import ACCEPTED_SCHEMA, build_budget, select_accepted
 from daydreaming_dagster.analysis.concept_effects import build_concept_effects
 from daydreaming_dagster.analysis.diversity import build_diversity, build_rarefaction
+from daydreaming_dagster.analysis.embedding import make_embedder
 from daydreaming_dagster.analysis.judge_card import build_judge_card
 from daydreaming_dagster.analysis.parsed_scores import PARSED_SCORES_SCHEMA, build_parsed_scores
 from daydreaming_dagster.analysis.pivots import (
@@ -188,13 +189,17 @@ def write_concept_effects(workspace: Workspace) -> WrittenTable:
 def write_diversity(workspace: Workspace) -> WrittenTable:
     """How different the essays of a template or model are from each other."""
     texts = read_essay_texts(workspace.store, workspace.require_current_cohort().members)
-    return _write(summary_path(workspace.paths, "diversity"), build_diversity(texts))
+    return _write(
+        summary_path(workspace.paths, "diversity"), build_diversity(texts, make_embedder(Settings().embedder))
+    )
 
 
 def write_rarefaction(workspace: Workspace) -> WrittenTable:
     """How many different essays a sample of each size holds."""
     texts = read_essay_texts(workspace.store, workspace.require_current_cohort().members)
-    return _write(summary_path(workspace.paths, "rarefaction"), build_rarefaction(texts))
+    return _write(
+        summary_path(workspace.paths, "rarefaction"), build_rarefaction(texts, make_embedder(Settings().embedder))
+    )
 
 
 def write_budget(workspace: Workspace) -> WrittenTable:

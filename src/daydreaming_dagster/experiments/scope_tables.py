@@ -10,6 +10,7 @@ import polars as pl
 from daydreaming_dagster.analysis.budget import build_budget
 from daydreaming_dagster.analysis.concept_effects import build_concept_effects
 from daydreaming_dagster.analysis.diversity import build_diversity, build_rarefaction
+from daydreaming_dagster.analysis.embedding import make_embedder
 from daydreaming_dagster.analysis.parsed_scores import build_parsed_scores
 from daydreaming_dagster.analysis.ratings import build_ratings_long
 from daydreaming_dagster.domain.stages import Stage
@@ -25,6 +26,7 @@ from daydreaming_dagster.experiments.rating_frames import (
 )
 from daydreaming_dagster.experiments.result_tables import RATING_TABLES, select_ideas
 from daydreaming_dagster.experiments.scope import Scope
+from daydreaming_dagster.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +64,9 @@ def build_scope_tables(workspace: Workspace, scope: Scope) -> ScopeTables:
     combinations = read_combinations(scope.combinations)
     tables = {name: build(ratings) for name, build in RATING_TABLES.items()}
     tables["concept_effects"] = build_concept_effects(ratings, combinations)
-    tables["diversity"] = build_diversity(texts)
-    tables["rarefaction"] = build_rarefaction(texts)
+    embedder = make_embedder(Settings().embedder)
+    tables["diversity"] = build_diversity(texts, embedder)
+    tables["rarefaction"] = build_rarefaction(texts, embedder)
     ideas = select_ideas(tables["ranking"], workspace.catalogue)
     tables["budget"] = build_budget(calls, read_models(workspace.catalogue), ideas)
     return ScopeTables(scores, ratings, calls, texts, combinations, tables)
