@@ -162,11 +162,12 @@ def test_all_problems_of_all_files_are_told_in_one_go(root: DataRoot) -> None:
         ("concept_id,active\na,True\n", ":1: the column 'name' is missing; allowed: concept_id, name, active"),
         (
             "concept_id,name,activ\na,A,True\n",
-            ":1: the column 'active' is missing (is 'activ' meant?); allowed: concept_id, name, active",
+            ":1: the column 'active' is missing; is 'activ' meant?; allowed: concept_id, name, active",
         ),
         (
             "concept_id;name;active\na;A;True\n",
-            ":1: the columns are not separated by commas (found 'concept_id;name;active'); allowed: commas",
+            ":1: the columns are not separated by commas (found 'concept_id;name;active'); allowed: commas "
+            "(in a spreadsheet, save as CSV UTF-8 with commas between the fields)",
         ),
         (
             CONCEPTS_HEADER + "a,A, with a comma,True\n",
@@ -214,12 +215,16 @@ def test_an_unreadable_description_is_a_problem_of_that_file(root: DataRoot) -> 
 @pytest.mark.parametrize(
     ("stage", "row", "expected"),
     [
-        (Stage.DRAFT, "notes,N,,essay_blok,llm,True", "column parser: unknown parser (found 'essay_blok'); allowed: "),
+        (
+            Stage.DRAFT,
+            "notes,N,,essay_blok,llm,True",
+            "column parser: unknown parser; is 'essay_block' meant? (found 'essay_blok'); allowed: ",
+        ),
         (Stage.DRAFT, "notes,N,,,copy,True", "column generator: unknown generator (found 'copy'); allowed: llm"),
         (
             Stage.ESSAY,
             "narrative,N,,,lmm,True",
-            "column generator: unknown generator (found 'lmm'); allowed: llm, copy",
+            "column generator: unknown generator; is 'llm' meant? (found 'lmm'); allowed: llm, copy",
         ),
         (Stage.EVALUATION, "novelty,N,,,llm,True", "column parser: an evaluation needs a parser (found ''); allowed: "),
         (
@@ -341,7 +346,10 @@ def test_a_broken_endpoint_is_told(root: DataRoot, row: str, expected: str) -> N
         ("draft,1\nessay,1\n", "there is no row for: evaluation"),
         ("draft,1\nessay,0\nevaluation,1\n", ":3, column replicates: this is not an acceptable number (found '0')"),
         ("draft,1\nessay,1\nevaluation,1\ndraft,2\n", ":5, column stage: this stage stands twice (found 'draft')"),
-        ("draft,1\nessay,1\nevaluations,1\nevaluation,1\n", ":4, column stage: unknown stage (found 'evaluations')"),
+        (
+            "draft,1\nessay,1\nevaluations,1\nevaluation,1\n",
+            ":4, column stage: unknown stage; is 'evaluation' meant? (found 'evaluations')",
+        ),
     ],
 )
 def test_every_stage_needs_one_number_of_replicates(root: DataRoot, rows: str, expected: str) -> None:
@@ -388,3 +396,22 @@ def test_the_templates_folder_can_lie_elsewhere(root: DataRoot, tmp_path: Path) 
 def test_a_spreadsheet_with_one_row_only_is_no_problem(root: DataRoot) -> None:
     write_rows(root.paths.concepts_csv, [{"concept_id": "a", "name": "A", "active": "True"}])
     assert list(root.read_catalogue().concepts) == ["a"]
+
+
+def test_a_misspelt_concept_or_template_is_told_with_the_name_of_its_text(root: DataRoot) -> None:
+    for path, name, misspelt in (
+        (root.paths.concepts_csv, "flywheel", "flywhel"),
+        (root.paths.templates_csv(Stage.ESSAY), "narrative", "narative"),
+    ):
+        root.write(path, path.read_text().replace(name, misspelt, 1))
+    told = [problem.partition(" column ")[2].split(" (found")[0] for problem in problems_of(root)]
+    assert told == [
+        "concept_id: the concept has no description; is 'flywheel' meant?",
+        "template_id: the template has no file; is 'narrative' meant?",
+    ]
+
+
+def test_a_concept_may_do_with_its_name_and_that_is_noted(root: DataRoot) -> None:
+    root.write(root.paths.concepts_csv, root.paths.concepts_csv.read_text() + "zebra,Zebra,True\n")
+    notes = root.plan().notes
+    assert notes == ["Concept 'zebra' has no description at any level: drafts are shown its name and nothing else."]

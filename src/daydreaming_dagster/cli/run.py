@@ -10,7 +10,7 @@ import typer
 
 def run(
     cohort: Annotated[str | None, typer.Option(help="Name for the cohort instead of the computed id.")] = None,
-    k_max: Annotated[int | None, typer.Option(help="Concepts per combination.")] = None,
+    k_max: Annotated[int | None, typer.Option(min=1, help="Concepts per combination.")] = None,
     description_level: Annotated[str | None, typer.Option(help="sentence, paragraph or article.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="KEY=VALUE for the Dagster runs; repeatable.")] = None,
     retry: Annotated[

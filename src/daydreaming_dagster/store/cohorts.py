@@ -115,6 +115,7 @@ def plan_cohort(
     notes += [
         *rows.notes,
         *_note_blind_templates(catalogue, rows.members),
+        *_note_bare_concepts(catalogue, rows.combinations.values()),
         *_describe_since(cohort_id, stored.manifest, manifest),
     ]
     return CohortPlan(
@@ -281,6 +282,15 @@ def _note_blind_templates(catalogue: Catalogue, members: Iterable[Member]) -> li
             names = " or ".join(TEMPLATE_VARIABLES[stage])
             notes.append(f"The {stage} template '{template_id}' never shows {names}: all its prompts are the same.")
     return notes
+
+
+def _note_bare_concepts(catalogue: Catalogue, combinations: Iterable[Combination]) -> list[str]:
+    used = dict.fromkeys(concept_id for combination in combinations for concept_id in combination.concept_ids)
+    return [
+        f"Concept '{concept_id}' has no description at any level: drafts are shown its name and nothing else."
+        for concept_id in used
+        if (concept := catalogue.concepts.get(concept_id)) is not None and not concept.descriptions
+    ]
 
 
 def _find_combinations(manifest: Mapping[str, Any]) -> dict[str, Combination]:

@@ -10,7 +10,7 @@ import csv
 import io
 import math
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -25,6 +25,7 @@ _FLAG_ALLOWED = "True, False, 1, 0, yes, no"
 _WHOLE = re.compile(r"[+-]?\d+(\.0*)?")
 _ID = re.compile(r"\w[\w.+:@~-]*")
 _ID_ALLOWED = "letters, digits and . _ - + : @ ~ (they become file names and table columns)"
+_COMMAS = "commas (in a spreadsheet, save as CSV UTF-8 with commas between the fields)"
 _LONGEST_SHOWN = 80
 
 
@@ -94,7 +95,7 @@ class Row:
         text = self.text(column, default)
         by_lower = {name.lower(): name for name in allowed}
         if text.lower() not in by_lower:
-            self.refuse(column, what, allowed=", ".join(allowed))
+            self.refuse(column, f"{what}{suggest(text, allowed)}", allowed=", ".join(allowed))
             return default
         return by_lower[text.lower()]
 
@@ -203,6 +204,13 @@ def require_unique(rows: Sequence[tuple[Row, str]], column: str) -> None:
             row.refuse(column, f"{message} already in line {first.line}")
 
 
+def suggest(name: str, known: Iterable[str]) -> str:
+    """`; is 'x' meant?` with the known name that is most like this one, or nothing where none is."""
+    by_lower = {other.lower(): other for other in known}
+    near = get_close_matches(name.lower(), by_lower, 1)
+    return f"; is '{by_lower[near[0]]}' meant?" if near else ""
+
+
 def show_path(path: Path) -> str:
     """The path as a user would type it: relative to the working directory where that is possible."""
     if path.is_absolute():
@@ -248,12 +256,10 @@ def _accept_header(table: _Header, log: InputLog) -> bool:
         refuse(f"the column '{name}' stands twice")
     missing = [name for name in table.required if name not in columns]
     if missing and len(columns) == 1 and re.search(r"[;\t]", columns[0]):
-        refuse("the columns are not separated by commas", value=columns[0], allowed="commas")
+        refuse("the columns are not separated by commas", value=columns[0], allowed=_COMMAS)
         return False
     for name in missing:
-        near = get_close_matches(name, strangers, 1)
-        hint = f" (is '{near[0]}' meant?)" if near else ""
-        refuse(f"the column '{name}' is missing{hint}", allowed=", ".join(known))
+        refuse(f"the column '{name}' is missing{suggest(name, strangers)}", allowed=", ".join(known))
     for name in table.optional:
         # A misspelt optional column would be ignored without a word, and with it everything it was to say.
         if name not in columns and (near := get_close_matches(name, strangers, 1, cutoff=0.85)):

@@ -31,6 +31,7 @@ from daydreaming_dagster.store.input_tables import (
     read_table,
     require_unique,
     show_path,
+    suggest,
 )
 from daydreaming_dagster.store.paths import DataPaths
 from daydreaming_dagster.utils.draft_parsers import DRAFT_PARSERS
@@ -85,7 +86,17 @@ def _read_concepts(paths: DataPaths, log: InputLog) -> dict[str, Concept]:
     rows = read_table(paths.concepts_csv, log, required=("concept_id", "name", "active"))
     concepts = [(row, _build_concept(paths, row, log)) for row in rows]
     require_unique([(row, concept.concept_id) for row, concept in concepts], "concept_id")
+    nobodys = _list_described(paths) - {concept.concept_id for _, concept in concepts}
+    for row, concept in concepts:
+        # A concept may do with its name alone; but texts of nobody under nearly the same name are meant for it.
+        if concept.active and not concept.descriptions and (meant := suggest(concept.concept_id, nobodys)):
+            row.refuse("concept_id", f"the concept has no description{meant}", allowed="the names of its files")
     return {concept.concept_id: concept for _, concept in concepts}
+
+
+def _list_described(paths: DataPaths) -> set[str]:
+    folders = (paths.concept_description(level, "any").parent for level in DESCRIPTION_LEVELS)
+    return {path.stem for folder in folders for path in folder.glob("*.txt")}
 
 
 def _build_concept(paths: DataPaths, row: Row, log: InputLog) -> Concept:
@@ -164,7 +175,10 @@ def _read_scale(row: Row) -> tuple[float, float]:
 def _read_source(paths: DataPaths, stage: Stage, template_id: str, row: Row, log: InputLog) -> str:
     path = paths.template(stage, template_id)
     if not path.is_file():
-        row.refuse("template_id", "the template has no file", allowed=f"ids of files in {show_path(path.parent)}")
+        meant = suggest(template_id, (other.stem for other in path.parent.glob("*.txt")))
+        row.refuse(
+            "template_id", f"the template has no file{meant}", allowed=f"ids of files in {show_path(path.parent)}"
+        )
         return ""
     source = read_input_text(path, log)
     if source is None:
