@@ -25,6 +25,14 @@ HOSTILE = (
     "[go](javascript:window.hacked=1) ![i](https://elsewhere.test/i.png) \x00\x1b[31m "
     "<svg onload=window.hacked=1> </pre></div></main></body>\n\n" + "אבג " * 20 + "\n\n"
 )
+WIDE_TEXT = (
+    "# On widths\n\nLet $p_i$ be small.\n\n"
+    + "".join(f"| {' | '.join([cell] * 9)} |\n" for cell in ("quantity", "---", "0.0004 of everything"))
+    + "\n```python\n"
+    + "result = [rate(first, second) for first, second in pairs] " * 3
+    + "\n```\n\n"
+    + "Donaudampfschifffahrtselektrizitätenhauptbetriebswerk" * 2
+)
 
 
 def list_addresses(served: Served) -> dict[str, str]:
@@ -85,6 +93,30 @@ def test_every_page_fits_its_screen_and_hinders_nobody(
             problems[f"{name} width"] = too_wide
         if found := check_accessibility(page):
             problems[name] = found
+    assert problems == {}
+
+
+@pytest.mark.parametrize(("width", "scheme"), MODES)
+def test_what_is_opened_and_what_is_wider_than_the_screen_hinders_nobody(
+    served: Served, new_page: NewPage, width: str, scheme: str
+) -> None:
+    essay = served.store.of(Stage.ESSAY)[0]
+    served.store.write(essay, text=WIDE_TEXT)
+    served.store.refresh()
+    page = new_page(WIDE if width == "wide" else NARROW, scheme)
+    problems: dict[str, object] = {}
+    for address in (f"/generation/{essay.gen_id}", "/rate", "/essays", "/rate/essay?rater=Ada&rubric=novelty"):
+        page.goto(address, wait_until="networkidle")
+        page.evaluate("document.querySelectorAll('details').forEach((fold) => { fold.open = true; })")
+        if found := check_accessibility(page):
+            problems[address] = found
+    page.goto(f"/generation/{essay.gen_id}")
+    page.screenshot(path=SCREENSHOTS / f"wide-text-{width}-{scheme}.png", full_page=True)
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.screenshot(path=SCREENSHOTS / f"keys-{width}-{scheme}.png")
+    problems |= {"dialog": found} if (found := check_accessibility(page)) else {}
     assert problems == {}
 
 

@@ -26,6 +26,11 @@ def test_a_table_is_scrolled_by_itself_and_what_is_struck_is_struck() -> None:
     assert "<s>1</s>" in shown
 
 
+@pytest.mark.parametrize("text", ["# a\n\n## b\n", "## a\n\n### b\n", "#### a\n\n##### b\n"])
+def test_headings_stand_right_below_those_of_the_page(text: str) -> None:
+    assert render_markdown(text).split() == ["<h3>a</h3>", "<h4>b</h4>"]
+
+
 def test_a_passage_begins_and_ends_with_whole_words() -> None:
     text = "x" * 30 + " beginning. " + "word " * 30 + "the **needle** stands. " + "more " * 60 + "ending."
     passage = find_passage(text, ["needle"])

@@ -62,8 +62,8 @@ def shorten(text: str) -> tuple[str, bool]:
 def render_markdown(text: str, title: str = "") -> Markup:
     """The text as HTML that holds no script, style, image or frame, whatever the text says.
 
-    Headings start two levels down, below those of the page; one that opens the text with the `title` that the page
-    shows already is left out.
+    The highest headings are of the third level, below those of the page; one that opens the text with the `title` that
+    the page shows already is left out.
     """
     shown, _ = shorten(make_visible(text))
     if len(shown) > MOST_MARKDOWN_CHARACTERS or any(len(line) > _LONGEST_LINE for line in shown.splitlines()):
@@ -72,9 +72,10 @@ def render_markdown(text: str, title: str = "") -> Markup:
     if title and [token.type for token in tokens[:2]] == ["heading_open", "inline"]:
         heading = " ".join(re.sub(r"[*`]+", "", tokens[1].content).split())
         tokens = tokens[3:] if heading == title else tokens
-    for token in tokens:
-        if token.tag in {"h1", "h2", "h3", "h4"}:
-            token.tag = f"h{int(token.tag[1]) + 2}"
+    headings = [token for token in tokens if token.type.startswith("heading_")]
+    down = 3 - min((int(token.tag[1]) for token in headings), default=3)
+    for token in headings:
+        token.tag = f"h{min(int(token.tag[1]) + down, 6)}"
     html = _markdown.renderer.render(tokens, _markdown.options, {})
     clean = nh3.clean(
         html,
