@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from tests.experiments.rated_root import RatedRoot, score
+from tests.guide.command_line import find_unknown_words
 
-from daydreaming_dagster.cli.main import app, main
+from daydreaming_dagster import __version__
+from daydreaming_dagster.cli.main import COMMANDS, main
 from daydreaming_dagster.domain.errors import StoreError
 
 HEAVY = ("dagster", "polars", "aiohttp", "jinja2", "numpy", "rich", "starlette")
@@ -39,9 +42,34 @@ def test_help_loads_nothing_that_takes_its_time() -> None:
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert "loaded: []" in told
-    for command in app.registered_commands:
-        assert command.callback is not None
-        assert command.callback.__name__.replace("_", "-") in told
+    for heading, commands in COMMANDS.items():
+        assert f"{heading}:" in told
+        for command in commands:
+            assert command.__name__.replace("_", "-") in told
+
+
+def test_the_example_of_each_command_names_it_and_options_that_it_has() -> None:
+    for commands in COMMANDS.values():
+        for command, example in commands.items():
+            assert example.split()[:2] == ["daydreaming", command.__name__.replace("_", "-")]
+            assert find_unknown_words(example) == []
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert end("--version") == 0
+    assert capsys.readouterr().out == f"daydreaming {__version__}\n"
+
+
+def test_shells_can_complete_commands() -> None:
+    words = {"_DAYDREAMING_COMPLETE": "complete_bash", "COMP_WORDS": "daydreaming st", "COMP_CWORD": "1"}
+    told = subprocess.run(
+        [str(Path(sys.executable).with_name("daydreaming"))],
+        env={**os.environ, **words},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert set(told.split()) == {"status", "stale"}
 
 
 @pytest.mark.parametrize(
