@@ -166,7 +166,8 @@ def test_the_lineage_leads_from_concepts_to_evaluations(filled: ReadableStore) -
 
 def test_metadata_leads_to_dagster(filled: ReadableStore) -> None:
     essay = filled.of(Stage.ESSAY)[0].gen_id
-    assert f"http://dagster.test/assets/essay_raw?partition={essay}" in filled.get(f"/generation/{essay}/metadata").text
+    link = f"http://dagster.test/assets/essay_raw?view=partitions&amp;partition={essay}"
+    assert link in filled.get(f"/generation/{essay}/metadata").text
 
 
 def test_a_generation_that_is_not_made_yet_says_how_to_make_it(own: ReadableStore) -> None:

@@ -275,4 +275,6 @@ def _find_dagster_links(site: Site, stage: Stage, gen_id: str) -> list[tuple[str
     if not site.dagster_url:
         return []
     steps = ("prompt", "raw", "parsed")
-    return [(f"{stage}_{step}", f"{site.dagster_url}/assets/{stage}_{step}?partition={gen_id}") for step in steps]
+    # Without the view, Dagster shows what was materialized last, whichever partition that is.
+    shown = f"?view=partitions&partition={gen_id}"
+    return [(f"{stage}_{step}", f"{site.dagster_url}/assets/{stage}_{step}{shown}") for step in steps]
