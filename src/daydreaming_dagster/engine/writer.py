@@ -12,7 +12,8 @@ import queue
 import shutil
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from daydreaming_dagster.domain.errors import DayDreamingError, StoreError
 from daydreaming_dagster.store.folder_process import FolderProcess
@@ -57,7 +58,7 @@ class DurableWriter:
         self._read_free_bytes = read_free_bytes or (lambda: shutil.disk_usage(store.paths.root).free)
         self._journal = Journal(store.paths, owner)
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._serve, name="durable-writer", daemon=True)
+        self._thread: threading.Thread
         self._loop: asyncio.AbstractEventLoop | None = None
         self._trouble: StoreError | None = None
         self._is_all_in_place = True
@@ -70,6 +71,9 @@ class DurableWriter:
     async def __aenter__(self) -> DurableWriter:
         self._loop = asyncio.get_running_loop()
         self._check_space()
+        # Opened here and not in the thread, where nobody would hear that they cannot be.
+        books = (Ledger(self._store.paths), Index(self._store))
+        self._thread = threading.Thread(target=self._serve, args=books, name="durable-writer", daemon=True)
         self._thread.start()
         return self
 
@@ -127,19 +131,19 @@ class DurableWriter:
         return None
 
     # The thread -----------------------------------------------------------------------------------------------------
-    def _serve(self) -> None:
-        ledger, index = Ledger(self._store.paths), Index(self._store)
+    def _serve(self, ledger: Ledger, index: Index) -> None:
         try:
             self._store_until_closed(ledger, index)
             self._book(ledger, index)
             if self._unbooked_outcomes:
                 time.sleep(SETTLED_NS / 1e9 * 1.2)  # the last folders' times can be trusted then
                 self._book(ledger, index)
-            if self._is_all_in_place:
-                self._journal.turn_over()
-                self._journal.retire()
-            else:
-                self._journal.leave()
+            with self._staying_alive():
+                if self._is_all_in_place:
+                    self._journal.turn_over()
+                    self._journal.retire()
+                else:
+                    self._journal.leave()
         finally:
             if self._folder_process is not None:
                 self._folder_process.close()
@@ -152,18 +156,33 @@ class DurableWriter:
         while running:
             batch = self._gather()
             running = None not in batch
-            if items := [item for item in batch if item is not None]:
-                self._store_batch(items)
-            if time.monotonic() - booked_at > _BOOKING_INTERVAL_S or len(self._unbooked_calls) > _BOOKING_ROWS:
-                self._check_space()
-                self._book(ledger, index)
-                booked_at = time.monotonic()
-            if self._journal.is_large and self._retires_at is None:
-                self._retires_at = self._journal.turn_over()
-            if self._retires_at is not None and self._stored >= self._retires_at and self._is_all_in_place:
-                self._book(ledger, index)
+            with self._staying_alive():
+                if items := [item for item in batch if item is not None]:
+                    self._store_batch(items)
+                if time.monotonic() - booked_at > _BOOKING_INTERVAL_S or len(self._unbooked_calls) > _BOOKING_ROWS:
+                    booked_at = time.monotonic()
+                    self._check_space()
+                    self._book(ledger, index)
+                self._turn_journal_over(ledger, index)
+
+    def _turn_journal_over(self, ledger: Ledger, index: Index) -> None:
+        """Begins a new file of the journal when this one is large, and removes it when all of it is in place."""
+        if self._journal.is_large and self._retires_at is None:
+            self._retires_at = self._journal.turn_over()
+        if self._retires_at is not None and self._stored >= self._retires_at and self._is_all_in_place:
+            self._book(ledger, index)
+            if self._is_all_in_place:
                 self._journal.retire()
                 self._retires_at = None
+
+    @contextmanager
+    def _staying_alive(self) -> Iterator[None]:
+        """An error ends the run and not this thread: others wait for it to store their own outcomes."""
+        try:
+            yield
+        except Exception as caught:  # noqa: BLE001 - the run is told
+            self._is_all_in_place = False
+            self._trouble = _as_store_error(caught)
 
     def _gather(self) -> list[_Item | None]:
         """All that waits; nothing when nothing comes for a while."""
@@ -209,13 +228,10 @@ class DurableWriter:
 
     def _book(self, ledger: Ledger, index: Index) -> None:
         """Brings ledger and index up to date; what cannot be booked stays in the journal."""
-        try:
+        with self._staying_alive():
             ledger.record(self._unbooked_calls)
             self._unbooked_calls = []
             self._unbooked_outcomes = index.add(self._unbooked_outcomes)
-        except Exception as caught:  # noqa: BLE001 - as above
-            self._is_all_in_place = False
-            self._trouble = _as_store_error(caught)
 
     def _check_space(self) -> None:
         free = self._read_free_bytes()
