@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from rich.markup import escape
 
 from daydreaming_dagster.cli.console import print_line
-from daydreaming_dagster.engine.cohort_run import CohortRows, find_called_models
+from daydreaming_dagster.engine.budget import describe_spending
+from daydreaming_dagster.engine.cohort_run import find_called_models
 from daydreaming_dagster.engine.forecast import Forecast
 from daydreaming_dagster.engine.plan import Plan
 from daydreaming_dagster.engine.quota import DayUse, read_day_uses
 from daydreaming_dagster.engine.workspace import Workspace
 from daydreaming_dagster.llm.key_check import KeyCheck, check_keys
+from daydreaming_dagster.store.cohorts import CohortPlan
+from daydreaming_dagster.store.ledger import Ledger, Limits, find_cohort_scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +29,12 @@ class Allowances:
     Attributes:
         keys: by endpoint, those whose server was asked.
         days: by pool, those that count days.
+        budget: what the cohort has spent of the bound that an earlier run left for it; empty when there is none.
     """
 
     keys: Mapping[str, KeyCheck]
     days: Mapping[str, DayUse]
+    budget: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """For programs."""
@@ -39,8 +45,8 @@ class Allowances:
         return {"keys": keys, "days": {name: {**asdict(use), "left": use.remaining} for name, use in self.days.items()}}
 
 
-def find_allowances(workspace: Workspace, rows: CohortRows, plan: Plan, *, offline: bool) -> Allowances:
-    """What the keys and pools allow that the plan would use.
+def find_allowances(workspace: Workspace, rows: CohortPlan, plan: Plan, *, offline: bool) -> Allowances:
+    """What the keys and pools allow that the plan would use, and the cohort's kept budget.
 
     Args:
         workspace: the data root.
@@ -54,7 +60,16 @@ def find_allowances(workspace: Workspace, rows: CohortRows, plan: Plan, *, offli
     checks = {} if offline else check_keys(endpoints, workspace.environ)
     told = {name: check.status for name, check in checks.items()}
     pools = dict.fromkeys(model.pool for model in models)
-    return Allowances(checks, read_day_uses(workspace.paths, catalogue, pools, told, time.time()))
+    days = read_day_uses(workspace.paths, catalogue, pools, told, time.time())
+    return Allowances(checks, days, _read_budget(workspace, rows.cohort_id))
+
+
+def _read_budget(workspace: Workspace, cohort_id: str) -> str:
+    if not workspace.paths.ledger.exists():
+        return ""
+    with closing(Ledger(workspace.paths)) as ledger:
+        limits, spent = ledger.find_scope(find_cohort_scope(cohort_id))
+    return "" if limits == Limits() else describe_spending(limits, spent)
 
 
 def print_allowances(allowances: Allowances, forecast: Forecast) -> None:
@@ -66,6 +81,8 @@ def print_allowances(allowances: Allowances, forecast: Forecast) -> None:
         left = check.status.limit_remaining_usd
         if left is not None and left < forecast.cost_usd.high:
             print_line(f"[yellow]  This may cost ${forecast.cost_usd.high:,.2f}: more than is left to spend.[/]")
+    if allowances.budget:
+        print_line(f"Budget of the cohort: {allowances.budget}: daydreaming budget")
     for pool, use in allowances.days.items():
         calls = sum(line.calls.expected for line in forecast.lines if line.pool == pool)
         print_line(f"Pool {escape(pool)}: {use.describe()}; this would send about {calls:,.0f}.")

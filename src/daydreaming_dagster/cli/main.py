@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 from daydreaming_dagster import __version__
 from daydreaming_dagster.cli import (
     asset_map,
+    budget,
     check,
     compare,
     demo,
@@ -123,6 +124,7 @@ COMMANDS: Mapping[str, Mapping[Callable[..., None], str]] = {
         run.run: "daydreaming run --budget-usd 5 --tag experiment_id=exp_pilot",
         materialize.materialize: 'daydreaming materialize --select "group:results_summary"',
         status.status: "daydreaming status",
+        budget.budget: "daydreaming budget",
         stale.stale: "daydreaming stale",
     },
     "Look": {

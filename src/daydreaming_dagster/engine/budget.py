@@ -154,11 +154,21 @@ class Budget:
             return _ASK_OTHERS_AGAIN_S
         _, spent = self._ledger.find_scope(scope)
         what, prefix = ("cohort's", "cohort_") if scope.startswith("cohort:") else ("run's", "")
-        money = f"${spent.usd:.4f} of ${bounds.usd:.4f}" if bounds.usd is not None else ""
-        tokens = f"{spent.tokens:,} of {bounds.tokens:,} tokens" if bounds.tokens is not None else ""
         unit = "usd" if bounds.usd is not None and worst.usd > bounds.usd - spent.usd else "tokens"
+        remove = " The bound is kept for all runs of the cohort; to remove it: daydreaming budget --remove"
         raise BudgetExhaustedError(
-            f"The {what} budget is reached: {' and '.join(part for part in (money, tokens) if part)} are spent, and "
-            f"the next call could use up to ${worst.usd:.4f} and {worst.tokens:,} tokens.",
-            fix=f"Run the same command again with a larger {_OPTIONS[prefix + unit]} to do the rest.",
+            f"The {what} budget is reached: {describe_spending(bounds, spent)}, and the next call could use up to "
+            f"${worst.usd:.4f} and {worst.tokens:,} tokens.",
+            fix=f"Run the same command again with a larger {_OPTIONS[prefix + unit]} to do the rest."
+            + (remove if prefix else ""),
         )
+
+
+def describe_spending(bounds: Limits, spent: Amount) -> str:
+    """What is spent, of how much where there is a bound, in a few words."""
+    money = f"${spent.usd:.4f}" + (f" of ${bounds.usd:.4f}" if bounds.usd is not None else "")
+    tokens = f"{spent.tokens:,}" + (f" of {bounds.tokens:,}" if bounds.tokens is not None else "") + " tokens"
+    if bounds == Limits():
+        return f"{money} and {tokens} are spent"
+    told = [text for text, bound in ((money, bounds.usd), (tokens, bounds.tokens)) if bound is not None]
+    return f"{' and '.join(told)} are spent"
