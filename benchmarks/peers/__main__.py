@@ -81,11 +81,10 @@ def read_results() -> tuple[list[Run], list[Kill]]:
 
 def write_report(runs: Sequence[Run], kills: Sequence[Kill], environments: Path = ENVIRONMENTS) -> Iterator[str]:
     """The lines of the table and of what stands around it."""
-    versions = {name: number for run in runs for name, number in run.versions.items()}
-    yield (
-        f"Python {platform.python_version()}, {os.cpu_count()} cores ({platform.machine()}); "
-        f"{', '.join(f'{name} {number}' for name, number in versions.items())}. Medians; the range of the CPU."
-    )
+    versions = {run.system: ", ".join(" ".join(pair) for pair in run.versions.items()) for run in runs if run.versions}
+    tools = "; ".join(f"{system}: {packages}" for system, packages in versions.items())
+    machine = f"Python {platform.python_version()}, {os.cpu_count()} cores ({platform.machine()})"
+    yield f"{machine}. {tools}. Medians, and the range of the CPU; the most memory."
     yield ""
     yield (
         "| Scenario | System | CPU per generation, ms | of the floor | last answer / ideal | "
@@ -115,11 +114,11 @@ def describe(scenario: Scenario, system: str, own: Sequence[Run], floor_ms: floa
     asking_s, done_s = (statistics.median(getattr(run, name) for run in own) for name in ("asking_s", "done_s"))
     ideal_s = own[0].requests / scenario.in_flight * scenario.latency_ms / 1000
     spans = [f"{span_s / ideal_s:.2f}" if ideal_s else "-" for span_s in (asking_s, done_s)]
+    shown = f"{statistics.median(cpu):.2f}" + (f" ({min(cpu):.2f}-{max(cpu):.2f})" if len(cpu) > 1 else "")
     of_floor = f"{statistics.median(cpu) / floor_ms:.1f} x" if floor_ms else "-"
     return (
-        f"| {scenario.name} | {system} | {statistics.median(cpu):.2f} ({min(cpu):.2f}-{max(cpu):.2f}) | "
-        f"{of_floor} | {' | '.join(spans)} | {own[0].requests / done_s:,.0f} | "
-        f"{max(run.peak_mb for run in own):.0f} | {len(own)} | "
+        f"| {scenario.name} | {system} | {shown} | {of_floor} | {' | '.join(spans)} | "
+        f"{own[0].requests / done_s:,.0f} | {max(run.peak_mb for run in own):.0f} | {len(own)} | "
         f"{statistics.median(run.others_cores for run in own):.1f} |"
     )
 

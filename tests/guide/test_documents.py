@@ -18,6 +18,8 @@ ELSEWHERE: Mapping[str, str] = {
     "make test": "these tests; .ci/run runs it",
     "make check": ".ci/run runs it",
     "make bench": "half an hour of measuring, and it edits a document; its parts by tests/engine/test_kill.py",
+    "make peers": "installs other tools; tests/benchmarks/test_peers.py looks at the lists",
+    "make bench-peers": "forty minutes of measuring; its parts by tests/benchmarks/test_peers.py",
     ".venv/bin/python -m benchmarks.kill --kills 200": "a quarter of an hour; tests/engine/test_kill.py",
     "dagster dev -f src/daydreaming_dagster/definitions.py": "serves until it is ended; "
     "tests/guide/test_automatic_updates.py",
