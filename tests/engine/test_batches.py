@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from daydreaming_dagster.domain.catalogue import Endpoint
-from daydreaming_dagster.domain.errors import ModelCallError, RateLimitedError, TransportError
+from daydreaming_dagster.domain.errors import ConfigurationError, DayDreamingError, RateLimitedError, TransportError
 from daydreaming_dagster.engine.batches import BatchClient
 from daydreaming_dagster.llm.openai_compatible import OpenAICompatibleClient
 from daydreaming_dagster.llm.protocol import ChatRequest, ChatResponse
@@ -25,8 +25,8 @@ class ScriptedBatches:
         self.models: list[str] = []
         self.rows: dict[str, dict[str, Any]] = {}
         self.status: dict[str, str] = {}
-        self.refusal: ModelCallError | None = None
-        self.faults: list[ModelCallError] = []
+        self.refusal: DayDreamingError | None = None
+        self.faults: list[DayDreamingError] = []
         self.looks = 0
 
     async def submit_batch(self, model: str, requests: Mapping[str, ChatRequest]) -> Mapping[str, Any]:
@@ -163,6 +163,32 @@ def test_a_refused_submission_is_told_and_leaves_nothing_behind(tmp_path: Path) 
 
     asyncio.run(scenario())
     assert not DataPaths(tmp_path).provider_batches.exists()
+
+
+def test_a_key_that_is_missing_is_told_to_everybody_who_waits(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        server = ScriptedBatches()
+        server.refusal = ConfigurationError("No key.", fix="Set it.")
+        client = open_client(server, tmp_path)
+        answers = await asyncio.wait_for(
+            asyncio.gather(ask(client, "one"), ask(client, "two"), return_exceptions=True), 30
+        )
+        assert answers == [server.refusal] * 2
+        await client.aclose()
+
+    asyncio.run(scenario())
+
+
+def test_a_look_that_cannot_be_repeated_is_told_to_everybody_who_waits(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        server = ScriptedBatches()
+        fault = ConfigurationError("No key.", fix="Set it.")
+        server.faults = [fault]
+        client = open_client(server, tmp_path)
+        assert await asyncio.wait_for(asyncio.gather(ask(client, "one"), return_exceptions=True), 30) == [fault]
+        await client.aclose()
+
+    asyncio.run(scenario())
 
 
 def test_a_look_that_fails_in_passing_is_repeated(tmp_path: Path) -> None:

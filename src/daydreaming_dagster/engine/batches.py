@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from daydreaming_dagster.domain.errors import ModelCallError, StoreError, TransportError
+from daydreaming_dagster.domain.errors import ModelCallError, TransportError
 from daydreaming_dagster.llm.protocol import ChatRequest, ChatResponse
 from daydreaming_dagster.store import files
 from daydreaming_dagster.store.paths import DataPaths
@@ -114,6 +114,8 @@ class BatchClient:
 
         Raises:
             ModelCallError: the batch was refused, or failed, or this request in it.
+            ConfigurationError: the endpoint's key is not set.
+            StoreError: what was handed in could not be written down.
         """
         loop = asyncio.get_running_loop()
         if self._batches is None:
@@ -161,10 +163,8 @@ class BatchClient:
             batch = _Batch(str(answer["id"]), model, time.time(), {name: each.sha256 for name, each in names.items()})
             facts = {"model": model, "submitted_at": batch.submitted_at, "hashes": batch.hashes}
             files.write_json(self._path(batch.batch_id), facts, durable=True)
-        except (ModelCallError, StoreError) as error:
-            for each in asked:
-                if not each.future.done():
-                    each.future.set_exception(error)
+        except Exception as error:  # noqa: BLE001 - whoever waits has to hear of it
+            _refuse((each.future for each in asked), error)
             return
         if self._batches is not None:
             self._batches.append(batch)
@@ -183,6 +183,17 @@ class BatchClient:
 
     # Fetching -------------------------------------------------------------------------------------------------------
     async def _watch(self, batch: _Batch) -> None:
+        """Waits for the batch to end, then hands out its answers."""
+        try:
+            await self._fetch(batch)
+        except Exception as error:  # noqa: BLE001 - whoever waits has to hear of it
+            _refuse(batch.waiting.values(), error)
+        else:
+            for name, future in batch.waiting.items():
+                self._hand_out(batch, name, future)
+        batch.waiting.clear()
+
+    async def _fetch(self, batch: _Batch) -> None:
         """Looks until the batch has ended; a look that fails is repeated, because the answers are paid for."""
         delay_s = self._first_look_s if time.time() - batch.submitted_at < self._first_look_s else 0.0
         while batch.results is None:
@@ -198,9 +209,6 @@ class BatchClient:
                 rows = found.get("results") or []
                 batch.results = {str(row.get("custom_id")): row for row in rows if isinstance(row, dict)}
                 batch.problem = _describe_end(found)
-        for name, future in batch.waiting.items():
-            self._hand_out(batch, name, future)
-        batch.waiting.clear()
 
     def _hand_out(self, batch: _Batch, name: str, future: asyncio.Future[ChatResponse]) -> None:
         if future.done():
@@ -246,6 +254,12 @@ class BatchClient:
     def _path(self, batch_id: str) -> Path:
         safe = "".join(each if each.isalnum() or each in "-_" else "_" for each in batch_id)
         return self._folder / f"{safe}.json"
+
+
+def _refuse(futures: Iterable[asyncio.Future[ChatResponse]], error: Exception) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_exception(error)
 
 
 def _describe_end(found: Mapping[str, Any]) -> str:
