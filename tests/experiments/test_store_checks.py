@@ -128,3 +128,21 @@ def test_a_membership_whose_parent_is_missing_or_whose_id_stands_twice_is_named(
 def test_results_can_be_written_as_json(root: RatedRoot) -> None:
     root.run(spread)
     assert json.dumps([result.what for result in run(root).values()])
+
+
+def test_a_parsed_text_that_its_response_does_not_give_is_found_by_the_deep_check_alone(root: RatedRoot) -> None:
+    members = root.run(spread)
+    edited = evaluations(members)[0]
+    path = root.paths.generation(Stage.EVALUATION, edited.gen_id) / "parsed.txt"
+    before = path.read_text().strip()
+    path.write_text("8.5\n")
+
+    def check(*, deep: bool) -> dict[str, CheckResult]:
+        return {result.name: result for result in run_store_checks(root.workspace(), deep=deep)}
+
+    assert "readings" not in check(deep=False)
+    found = check(deep=True)["readings"]
+    assert found.is_error
+    assert list(found.culprits) == [f"{edited.gen_id}: stored is 8.5, in_last_line reads {before}"]
+    path.write_text(f"{before}\n")
+    assert check(deep=True)["readings"].passed

@@ -11,6 +11,9 @@ _SHOWN = 5
 
 def check(
     ids: Annotated[bool, typer.Option("--ids", help="List everything a check found, not only the first few.")] = False,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Also read all responses of the cohort again and compare what is stored.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
     """Look for missing parents, orphans, duplicates, unread scores and gaps. Exit code 1 when something is broken."""
@@ -18,8 +21,10 @@ def check(
 
     from daydreaming_dagster.cli.opening import open_workspace
     from daydreaming_dagster.experiments.store_checks import run_store_checks
+    from daydreaming_dagster.store.cohorts import find_current_cohort_id
 
-    results = list(run_store_checks(open_workspace()))
+    workspace = open_workspace()
+    results = list(run_store_checks(workspace, deep=deep))
     broken = any(result.is_error and not result.passed for result in results)
     if json:
         import orjson
@@ -30,6 +35,8 @@ def check(
 
     from daydreaming_dagster.cli.console import print_line
 
+    cohort_id = find_current_cohort_id(workspace.paths, workspace.cohort_override)
+    print_line(f"Store {escape(str(workspace.paths.root))}, cohort [bold]{escape(cohort_id or 'none yet')}[/]")
     for result in results:
         mark = "[green]ok  [/]" if result.passed else "[red]no  [/]" if result.is_error else "[yellow]mind[/]"
         print_line(f"{mark} [bold]{result.name}[/]: {escape(result.what)}")

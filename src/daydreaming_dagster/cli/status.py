@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from daydreaming_dagster.engine.workspace import Workspace
 
 _SHOWN_FAILURES = 10
+_SHOWN_CHARACTERS = 160
 
 
 def status(
@@ -61,10 +62,17 @@ def _print_tables(found: CohortStatus) -> None:
     for name, reason, count in reasons:
         print_line(f"[red]{show_count(count, name)} failed: {escape(reason)}[/]")
     for member, failure in found.failed[:_SHOWN_FAILURES]:
-        print_line(f"  {member.gen_id}  {escape(failure.reason)}: {escape(failure.message)}")
+        print_line(f"  {member.gen_id}  {escape(failure.reason)}: {escape(_shorten(failure.message))}")
     if len(found.failed) > _SHOWN_FAILURES:
         print_line(f"  … and {len(found.failed) - _SHOWN_FAILURES} more (--json lists all)")
     _print_advice(found)
+
+
+def _shorten(message: str) -> str:
+    """The first line, as far as it fits beside others; `daydreaming show` has all of it."""
+    lines = message.strip().splitlines() or [""]
+    first = lines[0][:_SHOWN_CHARACTERS]
+    return first if lines == [first] else f"{first} …"
 
 
 def _print_advice(found: CohortStatus) -> None:

@@ -17,6 +17,7 @@ from daydreaming_dagster.domain.errors import StoreError
 from daydreaming_dagster.domain.membership import REBUILD, REBUILD_COMMAND, Cohort
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.workspace import Workspace
+from daydreaming_dagster.experiments.reparse import Change, reparse, show_parsed
 from daydreaming_dagster.experiments.result_tables import build_aggregated_scores
 from daydreaming_dagster.store.cohorts import find_current_cohort_id, iter_cohort_ids, read_cohort
 from daydreaming_dagster.store.generations import GenerationMetadata, GenerationStore
@@ -51,8 +52,13 @@ class CheckResult:
         return not self.culprits
 
 
-def run_store_checks(workspace: Workspace) -> Iterator[CheckResult]:
-    """All checks of a data root, the current cohort included when there is one."""
+def run_store_checks(workspace: Workspace, *, deep: bool = False) -> Iterator[CheckResult]:
+    """All checks of a data root, the current cohort included when there is one.
+
+    Args:
+        workspace: the data root.
+        deep: also read all responses of the current cohort again.
+    """
     store = workspace.store
     stored, unreadable = _read_metadata(store)
     summaries = read_summaries(store)
@@ -70,6 +76,8 @@ def run_store_checks(workspace: Workspace) -> Iterator[CheckResult]:
         cohort = read_cohort(workspace.paths, cohort_id)
         yield check_membership(cohort)
         yield check_coverage(cohort, summaries)
+        if deep:
+            yield check_readings(workspace)
 
 
 def read_summaries(store: GenerationStore) -> dict[Stage, Mapping[str, Summary]]:
@@ -162,6 +170,21 @@ def check_scores(scores: pl.DataFrame) -> CheckResult:
         f"{len(wrong)} evaluations count as done without a score on their rubric's scale",
         wrong,
         "Read the responses again, free of charge: daydreaming reparse",
+    )
+
+
+def check_readings(workspace: Workspace) -> CheckResult:
+    """What counts as read in the responses of the current cohort is what the parser that is on record reads in them."""
+    wrong = []
+    for found in reparse(workspace, dry_run=True).readings:
+        if found.change in (Change.CHANGED, Change.LOST) and found.parser == found.parser_before:
+            stored, read = (show_parsed(found.member.stage, text) for text in (found.before, found.after))
+            wrong.append(f"{found.member.gen_id}: stored is {stored}, {found.parser} reads {read or found.reason}")
+    return CheckResult(
+        "readings",
+        f"{len(wrong)} parsed texts are not what their parser reads in the response",
+        wrong,
+        "They were edited, or the parser has changed. Take what it reads today, free of charge: daydreaming reparse",
     )
 
 
