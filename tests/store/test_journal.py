@@ -43,6 +43,33 @@ def test_what_was_appended_is_put_in_place_after_the_process_was_killed(store: G
     assert recover(store, ledger) == 0
 
 
+def test_files_of_a_long_run_are_put_in_place_in_the_order_in_which_they_were_written(
+    store: GenerationStore, ledger: Ledger
+) -> None:
+    journal = Journal(store.paths, "dead")
+    journal.note(make_call(owner="dead"))
+    for _ in range(9):
+        journal.turn_over()
+        journal.retire()
+    journal.turn_over()
+    journal.append(Entry(make_call(state="answered", cost_usd=0.1, owner="dead"), make_outcome()))
+    journal.leave()
+    assert recover(store, ledger) == 1
+    assert [(row.state, row.cost_usd) for row in ledger.find_calls("d_1")] == [("answered", 0.1)]
+
+
+def test_what_was_replaced_since_by_a_newer_response_stays_replaced(store: GenerationStore, ledger: Ledger) -> None:
+    journal = Journal(store.paths, "dead")
+    older = make_outcome(text="Older.", parsed="Older.", call_id="call-1")
+    journal.append(Entry(make_call(state="answered", owner="dead"), older))
+    store.write_outcome(older)
+    store.write_outcome(make_outcome(text="Newer.", parsed="Newer.", call_id="call-2"))
+    journal.leave()
+    recover(store, ledger)
+    assert store.find_raw(Stage.DRAFT, "d_1") == store.find_parsed(Stage.DRAFT, "d_1") == "Newer."
+    assert [version.text_path.read_text() for version in store.versions(Stage.DRAFT, "d_1")] == ["Older."]
+
+
 def test_a_call_without_an_end_becomes_unknown_spend_at_its_worst_case(store: GenerationStore, ledger: Ledger) -> None:
     journal = Journal(store.paths, "dead")
     journal.note(make_call(owner="dead"))

@@ -250,6 +250,14 @@ class GenerationStore:
         """Earlier responses, oldest first."""
         return _list_versions(self.folder(stage, gen_id) / VERSIONS, gen_id)
 
+    def is_replaced(self, outcome: Outcome) -> bool:
+        """Whether an attempt is stored already, as an earlier response: what came later must not be lost to it."""
+        names = ("call_id", "started_at")  # a text that is copied again has the same call_id
+        told = [outcome.raw_metadata.get(name) for name in names]
+        kept = self.versions(outcome.metadata.stage, outcome.metadata.gen_id) if told[0] is not None else []
+        facts = (_find_json_quickly(str(version.metadata_path)) or {} for version in kept)
+        return any([fact.get(name) for name in names] == told for fact in facts)
+
     # Writing ------------------------------------------------------------------------------------------------------
     def write_metadata(self, metadata: GenerationMetadata, *, durable: bool = False) -> None:
         """Writes `metadata.json` unless it is there: a re-used generation keeps its first cohort."""

@@ -208,7 +208,8 @@ def has_leftovers(paths: DataPaths) -> bool:
 
 
 def _list(paths: DataPaths) -> list[Path]:
-    return sorted(paths.journal.glob(f"*{_SUFFIX}"))
+    """All files, those of one run in the order in which they were written: a later line of a call replaces it."""
+    return sorted(paths.journal.glob(f"*{_SUFFIX}"), key=lambda path: (len(path.name), path.name))
 
 
 def _owner_of(path: Path) -> str:
@@ -232,7 +233,7 @@ def _replay(path: Path, store: GenerationStore, ledger: Ledger) -> int:
         for entry in _read_entries(path):
             if entry.call is not None:
                 calls[entry.call.call_id] = entry.call
-            if entry.outcome is not None:
+            if entry.outcome is not None and not store.is_replaced(entry.outcome):
                 store.write_outcome(entry.outcome)
                 count += 1
         ledger.record(list(calls.values()))
