@@ -70,8 +70,7 @@ def write_new_folders(
     results = write(folders)
     for (parent, name, _), result in zip(folders, results, strict=True):
         if result > 0:
-            with explain_os_errors(f"{parent}/{name}"):
-                raise OSError(result, os.strerror(result))
+            raise _explain_os_error(f"{parent}/{name}", OSError(result, os.strerror(result)))
     return [result == WRITTEN for result in results]
 
 
@@ -193,9 +192,11 @@ def explain_os_errors(path: Path | str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StoreError(
-            f"{path}: {(error.strerror or str(error)).lower()}.", fix=_FIXES.get(error.errno or 0, _FIX_ANY)
-        ) from error
+        raise _explain_os_error(path, error) from error
+
+
+def _explain_os_error(path: Path | str, error: OSError) -> StoreError:
+    return StoreError(f"{path}: {(error.strerror or str(error)).lower()}.", fix=_FIXES.get(error.errno or 0, _FIX_ANY))
 
 
 _FIX_ANY = "Check the path and the disk with `daydreaming doctor`, then run the command again; nothing was lost."
