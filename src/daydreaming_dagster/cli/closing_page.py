@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from textwrap import wrap
 
 import polars as pl
@@ -13,6 +13,7 @@ from rich.table import Table
 
 from daydreaming_dagster.cli.console import out, print_error, print_line, show_command
 from daydreaming_dagster.cli.forecast_table import describe_accuracy
+from daydreaming_dagster.domain.catalogue import Template
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.run_board import RunBoard
 from daydreaming_dagster.engine.workspace import Workspace
@@ -79,9 +80,7 @@ def print_work(board: RunBoard, *, again: bool = False) -> None:
 
 def _print_scores(workspace: Workspace) -> None:
     scores = read_table(workspace.paths.parsing / "parsed_scores.csv", "daydreaming run")
-    essays, rubrics = rank_essays(
-        scores, [t.template_id for t in workspace.catalogue.active_templates(Stage.EVALUATION)]
-    )
+    essays, rubrics = rank_essays(scores, workspace.catalogue.active_templates(Stage.EVALUATION))
     if essays.is_empty() or not rubrics:
         print_line("[yellow]No evaluation gave a score yet; `daydreaming status` says why.[/]")
         return
@@ -115,23 +114,25 @@ def _print_reservation(workspace: Workspace, judges: Sequence[str | None]) -> No
         print_line("[yellow]A judge is a script: its scores are invented.[/]")
 
 
-def rank_essays(scores: pl.DataFrame, rubric_order: Sequence[str]) -> tuple[pl.DataFrame, list[str]]:
-    """Essays with the mean over judges of each rubric, best first by the first rubric, ties by the next ones.
+def rank_essays(scores: pl.DataFrame, templates: Iterable[Template]) -> tuple[pl.DataFrame, list[str]]:
+    """Essays with the mean score of each rubric, best first by the first rubric, ties by the next ones.
 
     Args:
         scores: a frame of `PARSED_SCORES_SCHEMA`.
-        rubric_order: evaluation templates, the one to rank by first; those without a score are left out.
+        templates: of evaluations, the one to rank by first; those without a score are left out.
 
     Returns:
         One row per essay (`parent_gen_id`, `draft_template`, `generation_template`, a column per rubric), the rubrics.
     """
     usable = scores.filter(pl.col("score").is_not_null())
     present = set(usable["evaluation_template"])
-    rubrics = [rubric for rubric in rubric_order if rubric in present]
+    directions = {each.template_id: each.direction for each in templates if each.template_id in present}
+    rubrics = list(directions)
     keys = ["parent_gen_id", "draft_template", "generation_template"]
     essays = usable.pivot("evaluation_template", index=keys, values="score", aggregate_function="mean")
     if rubrics:
-        essays = essays.sort([*rubrics, "parent_gen_id"], descending=[True] * len(rubrics) + [False], nulls_last=True)
+        descending = [direction == "higher_is_better" for direction in directions.values()]
+        essays = essays.sort([*rubrics, "parent_gen_id"], descending=[*descending, False], nulls_last=True)
     return essays, rubrics
 
 
