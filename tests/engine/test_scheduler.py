@@ -184,6 +184,8 @@ def test_stopping_finishes_what_is_under_way_and_leaves_the_rest(open_scene: Ope
     assert len(scene.writer.stored) == 2
     assert scene.progress.made.total() == 2
     assert scene.progress.left.total() == 13
+    assert set(scene.scheduler.failed) == scene.members.keys() - scene.writer.stored.keys()
+    assert {error.reason for error in scene.scheduler.failed.values()} == {"interrupted"}
 
 
 def test_stopping_while_everything_waits_ends_at_once(open_scene: OpenScene) -> None:

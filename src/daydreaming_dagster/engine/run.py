@@ -49,7 +49,7 @@ class RunReport:
     Attributes:
         progress: final counts.
         errors: the first error of each reason.
-        failed: tasks that ended without a response, by gen_id.
+        failed: tasks that ended without a response, those left to do among them, by gen_id.
         reused: gen_ids whose stored response was taken again.
         stopped: why it ended before all was done; None when it was not cut short.
         duration_s: wall time, seconds.

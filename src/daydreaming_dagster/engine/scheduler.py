@@ -116,7 +116,7 @@ class Scheduler:
     Attributes:
         progress: counts, for whoever watches.
         errors: the first error of each reason, for people.
-        failed: by gen_id, tasks that ended without a response.
+        failed: by gen_id, tasks that ended without a response, and why: those left to do by a stopped run among them.
         reused: gen_ids whose stored response was taken again.
         stopped: why no further call is sent; None while all goes on.
     """
@@ -552,6 +552,8 @@ class Scheduler:
 
     def _leave(self, task: Task) -> None:
         for each in task.walk():
+            if self.stopped is not None:
+                self.failed.setdefault(each.member.gen_id, self.stopped)
             self._end(each, self.progress.left)
 
     def _end(self, task: Task, how: Counter[Stage]) -> None:
