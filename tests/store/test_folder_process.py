@@ -3,11 +3,14 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from daydreaming_dagster.store import new_folders
 from daydreaming_dagster.store.folder_process import FolderProcess
 from daydreaming_dagster.store.new_folders import WAS_THERE, WRITTEN, NewFolder
 
@@ -66,3 +69,11 @@ def test_it_ends_with_its_owner(process: FolderProcess) -> None:
     assert running is not None
     process.close()
     assert running.returncode == 0
+
+
+@pytest.mark.parametrize("sent", [b"\x00\x00", (100).to_bytes(8) + b"half a batch"])
+def test_an_owner_that_died_in_the_middle_of_a_batch_is_no_error(sent: bytes) -> None:
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", new_folders.__file__], input=sent, capture_output=True, check=True
+    )
+    assert (done.stdout, done.stderr) == (b"", b"")

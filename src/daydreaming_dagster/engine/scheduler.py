@@ -363,8 +363,9 @@ class Scheduler:
             self.request_stop(error)
             return 0.0
         task.attempt = None
-        lane.pacer.note_sent(self._loop.time())
-        self._spawn(task, self._perform(task, lane, attempt, call))
+        sent_at = self._loop.time()
+        lane.pacer.note_sent(sent_at)
+        self._spawn(task, self._perform(task, lane, attempt, call, sent_at))
         return 0.0
 
     def _start_local(self, task: Task, lane: Lane, attempt: Attempt) -> float | None:
@@ -406,10 +407,10 @@ class Scheduler:
         self._wake()
 
     # One task -----------------------------------------------------------------------------------------------------
-    async def _perform(self, task: Task, lane: Lane, attempt: Attempt, call: Call) -> None:
+    async def _perform(self, task: Task, lane: Lane, attempt: Attempt, call: Call, sent_at: float) -> None:
         task.attempts += 1
         try:
-            entry = await self._call(task, lane, attempt, call)
+            entry = await self._call(task, lane, attempt, call, sent_at)
             stored = None if entry is None else self._writer.commit(entry)
         except BaseException:
             self._book.close_unseen(call)
@@ -442,14 +443,13 @@ class Scheduler:
         if entry.outcome is not None:
             self._end_stored(task, entry.outcome, how)
 
-    async def _call(self, task: Task, lane: Lane, attempt: Attempt, call: Call) -> Entry | None:
+    async def _call(self, task: Task, lane: Lane, attempt: Attempt, call: Call, sent_at: float) -> Entry | None:
         """The answer, or the failure that is stored in its place; None when there is nothing to store."""
         if attempt.request is None or attempt.endpoint is None:
             raise RuntimeError("nobody is to be called")
         endpoint = attempt.endpoint.endpoint
         if task.answers_before is None:
             task.answers_before = self._answers[endpoint]
-        sent_at = self._loop.time()
         try:
             response = await self._clients.client(endpoint).complete(attempt.request)
         except ModelCallError as error:

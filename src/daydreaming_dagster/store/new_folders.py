@@ -80,13 +80,17 @@ def write_new_folders(folders: Sequence[NewFolder]) -> list[int]:
 
 
 def main() -> None:
-    """Writes what comes over standard input, batch by batch, until its other end is closed."""
-    while len(length := sys.stdin.buffer.read(LENGTH_BYTES)) == LENGTH_BYTES:
+    """Writes what comes over standard input, batch by batch, until its other end is closed or has died."""
+    while length := int.from_bytes(sys.stdin.buffer.read(LENGTH_BYTES)):
+        batch = sys.stdin.buffer.read(length)
+        if len(batch) < length:
+            return
         # Both ends are the same interpreter, so that the quickest format is safe.
-        results = write_new_folders(marshal.loads(sys.stdin.buffer.read(int.from_bytes(length))))
-        answer = marshal.dumps(results)
-        sys.stdout.buffer.write(len(answer).to_bytes(LENGTH_BYTES) + answer)
-        sys.stdout.buffer.flush()
+        answer = marshal.dumps(write_new_folders(marshal.loads(batch)))
+        try:
+            write_all(sys.stdout.fileno(), len(answer).to_bytes(LENGTH_BYTES) + answer)
+        except BrokenPipeError:
+            return
 
 
 if __name__ == "__main__":
