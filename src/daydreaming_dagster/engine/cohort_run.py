@@ -10,6 +10,7 @@ from typing import Protocol
 
 from daydreaming_dagster.domain.catalogue import Model
 from daydreaming_dagster.domain.combinations import Combination
+from daydreaming_dagster.domain.errors import StoreError
 from daydreaming_dagster.domain.membership import Member
 from daydreaming_dagster.domain.stages import STEPS, Stage
 from daydreaming_dagster.engine.forecast import Forecast, build_record, forecast_plan
@@ -177,8 +178,12 @@ def run_cohort(
     facts = {"run_id": run_info.run_id, "cohort_id": run_info.cohort_id, "ended_at": time.time()}
     facts["was_complete"] = report.stopped is None and not report.progress.left
     record = build_record(forecast, report.progress, report.duration_s, facts)
-    files.write_json(workspace.paths.forecasts / f"{run_info.run_id}.json", record)
     report.forecast = forecast
+    try:
+        files.write_json(workspace.paths.forecasts / f"{run_info.run_id}.json", record)
+    except StoreError as error:  # the disk is full, say: what the run did must be told all the same
+        report.stopped = report.stopped or error
+        report.errors = {error.reason: error, **report.errors}
     return report
 
 

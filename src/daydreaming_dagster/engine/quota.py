@@ -173,8 +173,8 @@ class ProviderQuota:
 
     async def _ask(self) -> None:
         asked_at = self._now_s()
-        sent = self._count.read(asked_at).sent
         try:
+            sent = self._count.read(asked_at).sent
             status = await asyncio.wait_for(self._fetch(), _PATIENCE_S)
         except (DayDreamingError, TimeoutError):
             return  # a provider that does not say: what is counted here has to do

@@ -181,6 +181,8 @@ async def _run(
             )
             with _stop_on_signals(scheduler):
                 await scheduler.run(plan)
+        if writer.trouble is not None:  # it may have come after the last call
+            scheduler.request_stop(writer.trouble)
         await settle_unknown(ledger, clients.find_open)
         spending = {row.state: row for row in ledger.summarize(cohort_id=run_info.cohort_id or None)}
     finally:
@@ -193,7 +195,7 @@ async def _run(
         errors=scheduler.errors,
         failed=scheduler.failed,
         reused=scheduler.reused,
-        stopped=scheduler.stopped or writer.trouble,
+        stopped=scheduler.stopped,
         duration_s=time.perf_counter() - started,
         unknown=spending.get(CallState.UNKNOWN.value),
     )

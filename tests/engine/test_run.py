@@ -1,0 +1,54 @@
+"""A run from beginning to end: what it tells when the disk refuses something at its very end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.fakes.scripted_root import make_scripted_directory
+
+from daydreaming_dagster.domain.stages import Stage
+from daydreaming_dagster.engine.cohort_run import Choice, plan_cohort_run, run_cohort
+from daydreaming_dagster.engine.records import RunInfo
+from daydreaming_dagster.engine.run import RunReport
+from daydreaming_dagster.engine.workspace import Workspace
+from daydreaming_dagster.settings import Settings
+from daydreaming_dagster.store.index import Index
+from daydreaming_dagster.store.paths import DataPaths
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    make_scripted_directory(tmp_path, concepts=2)
+    return Workspace(DataPaths(tmp_path / "data"), Settings().experiment_config())
+
+
+def run_drafts(workspace: Workspace) -> RunReport:
+    cohort = workspace.build_cohort()
+    plan = plan_cohort_run(workspace, cohort, Choice(stages=[Stage.DRAFT]))
+    return run_cohort(workspace, cohort, plan, RunInfo("run", cohort.cohort_id))
+
+
+def test_what_was_refused_after_the_last_call_is_among_the_errors_that_are_told(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Index, "add", refuse)
+    report = run_drafts(workspace)
+    assert report.progress.made.total() == 2
+    assert report.stopped is not None
+    assert report.stopped in report.errors.values()
+    assert "No space left" in report.stopped.what
+
+
+def test_a_forecast_that_cannot_be_kept_does_not_hide_what_the_run_did(workspace: Workspace) -> None:
+    workspace.paths.forecasts.parent.mkdir(parents=True)
+    workspace.paths.forecasts.write_text("not a folder")
+    report = run_drafts(workspace)
+    assert report.progress.made.total() == 2
+    assert report.forecast is not None
+    assert report.stopped is not None
+    assert report.stopped in report.errors.values()
