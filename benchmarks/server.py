@@ -55,7 +55,13 @@ class BenchServer(OpenAIServer):
 
     def _count(self) -> dict[str, float]:
         sent = self.answered - self.in_flight
-        return {"answered": self.answered, "sent": sent, "first_s": self.first_s, "last_s": self.last_s}
+        return {
+            "received": self.received,
+            "answered": self.answered,
+            "sent": sent,
+            "first_s": self.first_s,
+            "last_s": self.last_s,
+        }
 
 
 def write_text(words: int) -> str:
