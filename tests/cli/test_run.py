@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import io
 import shutil
+import sqlite3
 from pathlib import Path
 
 import polars as pl
 import pytest
 from rich.console import Console
+from sqlalchemy.exc import OperationalError
 from tests.fakes.scripted_root import make_scripted_directory, run_command
 
 from daydreaming_dagster.cli.closing_page import build_score_tables
+from daydreaming_dagster.cli.dagster_runs import in_our_words
 from daydreaming_dagster.cli.live_progress import describe_counts
+from daydreaming_dagster.domain.errors import StoreError
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.progress import Progress
 
@@ -92,3 +96,12 @@ def test_time_left_is_not_told_of_a_run_that_is_being_stopped() -> None:
     )
     progress.left[Stage.DRAFT] = 5
     assert describe_counts(progress, 60.0) == "drafts 4/10 · 0 in flight · 4/min · 0 tokens · $0.0000"
+
+
+def test_a_dagster_home_that_goes_while_it_is_in_use_is_told_with_the_way_on() -> None:
+    with (
+        pytest.raises(StoreError, match="cannot be used any more: unable to open database file") as told,
+        in_our_words(),
+    ):
+        raise OperationalError("SELECT 1", {}, sqlite3.OperationalError("unable to open database file"))
+    assert "Everything answered is stored" in told.value.fix

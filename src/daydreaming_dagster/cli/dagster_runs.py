@@ -19,14 +19,16 @@ from dagster import (
 )
 from dagster._core.errors import DagsterExecutionInterruptedError
 from rich.markup import escape
+from sqlalchemy.exc import SQLAlchemyError
 
 from daydreaming_dagster import definitions
 from daydreaming_dagster.automation import CohortRunConfig, cohort_run, store_report
 from daydreaming_dagster.cli.console import print_line
 from daydreaming_dagster.cli.exit_codes import EXIT_OK, find_exit_code
 from daydreaming_dagster.cli.live_progress import show_progress
-from daydreaming_dagster.domain.errors import DayDreamingError, UsageError
+from daydreaming_dagster.domain.errors import DayDreamingError, StoreError, UsageError
 from daydreaming_dagster.engine.run_board import RunBoard
+from daydreaming_dagster.resources.dagster_home import find_home
 from daydreaming_dagster.resources.workspace import ExperimentConfigResource
 
 _SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -58,7 +60,7 @@ class DagsterRuns:
         tags = dict(self.tags)
         if partition_range is not None:
             tags |= dict(zip(_RANGE_TAGS, partition_range, strict=True))
-        with _as_our_own():
+        with in_our_words():
             result = self._asset_job.execute_in_process(
                 asset_selection=[AssetKey(name) for name in names],
                 instance=self.instance,
@@ -78,7 +80,7 @@ class DagsterRuns:
         """
         board = RunBoard()
         op_config = {"make_generations": {"config": config.model_dump(exclude_none=True)}}
-        with _as_our_own(), show_progress(board.progress, quiet=quiet):
+        with in_our_words(), show_progress(board.progress, quiet=quiet):
             result = cohort_run.execute_in_process(
                 instance=self.instance,
                 resources={**self.resources, "run_board": board},
@@ -132,12 +134,24 @@ def report_store(instance: DagsterInstance) -> Mapping[str, int]:
 
 
 @contextmanager
-def _as_our_own() -> Iterator[None]:
-    """What Dagster raises of wrong run config and of Ctrl-C, in the words of the command line."""
+def in_our_words() -> Iterator[None]:
+    """What Dagster raises of wrong run config, of Ctrl-C and of a home that is gone, in the words of the command line.
+
+    Raises:
+        UsageError: the run config does not fit.
+        StoreError: Dagster's database cannot be used.
+        KeyboardInterrupt: as if Dagster had not caught it.
+    """
     try:
         yield
     except DagsterExecutionInterruptedError as error:
         raise KeyboardInterrupt from error
+    except SQLAlchemyError as error:
+        raise StoreError(
+            f"Dagster's home {find_home()} cannot be used any more: {getattr(error, 'orig', None) or error}.",
+            fix="Everything answered is stored. Run the same command again; a home that is gone is made anew.",
+            reason="dagster_home",
+        ) from error
     except DagsterInvalidConfigError as error:
         problems = "; ".join(dict.fromkeys(problem.message for problem in error.errors))
         raise UsageError(
