@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 from tests.store.outcomes import make_outcome
 
+from daydreaming_dagster.domain.errors import StoreError
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.store.generations import GenerationStore, Outcome
 from daydreaming_dagster.store.index import Index, find_index_errors, rebuild_index
@@ -161,6 +163,15 @@ def test_damaged_metadata_is_a_failed_generation(store: GenerationStore, index: 
     (store.folder(Stage.DRAFT, "d_1") / "raw_metadata.json").write_text("{")
     settle(store, outcome)
     assert index.refresh(Stage.DRAFT)["d_1"].reason == "store"
+
+
+def test_the_command_that_mends_the_index_is_for_one_place_whatever_its_name(tmp_path: Path) -> None:
+    paths = DataPaths(tmp_path / "my data")
+    paths.index.mkdir(parents=True)
+    with pytest.raises(StoreError) as caught:
+        Index(GenerationStore(paths))
+    command = caught.value.fix.partition(": ")[2].removesuffix("*")
+    assert shlex.split(command) == ["rm", str(paths.index)]
 
 
 def test_a_damaged_index_is_made_anew(store: GenerationStore) -> None:

@@ -8,6 +8,7 @@ smaller of the two numbers holds. Days begin at midnight UTC, as providers count
 from __future__ import annotations
 
 import asyncio
+import shlex
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -291,5 +292,5 @@ def _explain(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         raise StoreError(
             f"{path} cannot be used: {error}.",
-            fix=f"Delete it (today's requests are then counted anew): rm '{path}'",
+            fix=f"Delete it (today's requests are then counted anew): rm {shlex.quote(str(path))}",
         ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,7 +161,7 @@ def write_selection(paths: DataPaths, selection: EssaySelection, *, force: bool 
     if paths.selected_drafts.exists():
         raise StoreError(
             f"{paths.selected_drafts} is there; only one of the two selection files may exist.",
-            fix=f"Move it away: mv {paths.selected_drafts} {paths.selected_drafts}.old",
+            fix=f"Move it away: {shlex.join(['mv', str(paths.selected_drafts), f'{paths.selected_drafts}.old'])}",
         )
     before = files.find_text(selection.path)
     if before is not None and not force and before != selection.text and _digest(before) != _find_note(paths):

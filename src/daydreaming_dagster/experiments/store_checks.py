@@ -5,6 +5,7 @@ Each check reads and writes nothing. Dagster's asset checks and `daydreaming che
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -249,7 +250,7 @@ def check_index(store: GenerationStore) -> CheckResult:
         "index",
         f"{len(errors)} generations have files that were rewritten in place since they were indexed",
         errors,
-        f"Look at what was changed, then have the index made anew: rm {store.paths.index}*",
+        f"Look at what was changed, then have the index made anew: rm {shlex.quote(str(store.paths.index))}*",
     )
 
 

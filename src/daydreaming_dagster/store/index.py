@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -451,5 +452,5 @@ def _explain(paths: DataPaths) -> Iterator[None]:
     except (sqlite3.Error, OSError) as error:
         raise StoreError(
             f"{paths.index} cannot be used: {error}.",
-            fix=f"Delete it (it is made anew from the files): rm {paths.index}*",
+            fix=f"Delete it (it is made anew from the files): rm {shlex.quote(str(paths.index))}*",
         ) from error

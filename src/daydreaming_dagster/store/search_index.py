@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import shlex
 import sqlite3
 import time
 from collections import Counter
@@ -587,5 +588,5 @@ def _explain(place: Path) -> Iterator[None]:
     except (sqlite3.Error, OSError) as error:
         raise StoreError(
             f"{place} cannot be used: {error}.",
-            fix=f"Delete it (it is made anew from the files): rm {place}*",
+            fix=f"Delete it (it is made anew from the files): rm {shlex.quote(str(place))}*",
         ) from error
