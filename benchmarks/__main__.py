@@ -78,6 +78,7 @@ def main() -> None:
 
     def keep(name: str, value: Any) -> None:
         results[name] = {"at": f"{datetime.now(UTC):%Y-%m-%d %H:%M}", **describe_machine(), "value": value}
+        RESULTS.parent.mkdir(exist_ok=True)
         RESULTS.write_bytes(orjson.dumps(results, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
         print(name, orjson.dumps(value).decode(), file=sys.stderr, flush=True)
 
