@@ -1,7 +1,7 @@
 """bespokelabs-curator: its own OpenAI client on aiohttp, not the one through litellm.
 
-Its limits per minute are set so high that they never bind, its progress display and telemetry are off, and its viewer
-is off as it is by default. It goes on from the answers in its working folder.
+Its limits per minute are set so high that they never bind, its rich display, debug log and telemetry are off, and its
+viewer is off as it is by default; a plain line of progress stays. It goes on from the answers in its working folder.
 """
 
 from __future__ import annotations
