@@ -177,7 +177,7 @@ class Index:
 
     def _read(self, stage: Stage, columns: Sequence[str]) -> tuple[dict[str, tuple[Any, ...]], dict[str, Summary]]:
         """Rows that still hold, as the index has them, and summaries of what had to be read anew."""
-        folders = dict(_scan(self._paths, stage))
+        folders = dict(iter_folders(self._paths, stage))
         rows = {row[0]: row for row in self._db.execute(f"SELECT {', '.join(columns)} FROM {stage}")}
         gone = rows.keys() - folders.keys()
         for name in gone:
@@ -396,7 +396,8 @@ def _summarize(
     return replace(summary, reason=failure.reason, code=failure.code, message=failure.message, lasting=failure.lasting)
 
 
-def _scan(paths: DataPaths, stage: Stage) -> Iterator[tuple[str, int]]:
+def iter_folders(paths: DataPaths, stage: Stage) -> Iterator[tuple[str, int]]:
+    """Names of the folders of a stage's generations, each with its modification time, ns; in no order."""
     try:
         with os.scandir(paths.stage(stage)) as entries:
             for entry in entries:

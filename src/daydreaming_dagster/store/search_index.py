@@ -13,7 +13,6 @@ a generation that changes gets a new `docid`; rows whose `docid` no generation h
 from __future__ import annotations
 
 import math
-import os
 import re
 import shlex
 import sqlite3
@@ -36,7 +35,7 @@ from daydreaming_dagster.store import files
 from daydreaming_dagster.store.cohorts import iter_cohort_ids, read_cohort
 from daydreaming_dagster.store.combinations import read_combo_registry
 from daydreaming_dagster.store.generations import GenerationMetadata, GenerationStore, Outcome
-from daydreaming_dagster.store.index import SETTLED_NS, Summary, read_summary, summarize_outcome
+from daydreaming_dagster.store.index import SETTLED_NS, Summary, iter_folders, read_summary, summarize_outcome
 from daydreaming_dagster.store.paths import METADATA, PARSED, PROMPT, RAW, RAW_METADATA, DataPaths
 
 Scales = Mapping[str, tuple[float, float]]
@@ -199,7 +198,7 @@ class SearchIndex:
 
     def _refresh_stage(self, stage: Stage) -> Iterator[Refreshed]:
         started_ns = time.time_ns()
-        folders = dict(_scan(self._paths, stage))
+        folders = dict(iter_folders(self._paths, stage))
         known = dict(self._db.execute("SELECT gen_id, mtime_ns FROM generation WHERE stage = ?", (stage,)))
         gone = known.keys() - folders.keys()
         if gone:
@@ -519,16 +518,6 @@ def build_match(query: str, field: str = "") -> str | None:
         return None
     question = " AND ".join(terms[:20])
     return f"{{{field}}} : ({question})" if field in {"response", "prompt"} else question
-
-
-def _scan(paths: DataPaths, stage: Stage) -> Iterator[tuple[str, int]]:
-    try:
-        with os.scandir(paths.stage(stage)) as entries:
-            for entry in entries:
-                if entry.name[0] != "." and entry.is_dir():
-                    yield entry.name, entry.stat().st_mtime_ns
-    except FileNotFoundError:
-        return
 
 
 def _find_file(path: str) -> bytes | None:
