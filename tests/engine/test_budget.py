@@ -46,6 +46,18 @@ def test_when_nothing_is_under_way_and_the_worst_does_not_fit_the_budget_is_reac
     assert "--budget-usd" in caught.value.fix
 
 
+def test_a_reached_budget_counts_calls_that_the_ledger_has_not_seen_and_names_the_bound_there_is(
+    ledger: Ledger,
+) -> None:
+    budget = Budget(ledger, "a", SCOPES, BudgetLimits(usd=1.0))
+    worst = Amount(0.7, 7000)
+    assert budget.try_reserve(worst) == 0.0
+    budget.settle(worst, Amount(0.4, 300))
+    with pytest.raises(BudgetExhaustedError, match=r"\$0\.4000 of \$1\.0000 are spent") as caught:
+        budget.try_reserve(worst)
+    assert "--budget-usd" in caught.value.fix
+
+
 def test_a_budget_of_nothing_allows_nothing_that_costs(ledger: Ledger) -> None:
     budget = Budget(ledger, "a", SCOPES, BudgetLimits(tokens=0))
     with pytest.raises(BudgetExhaustedError, match="0 of 0 tokens"):

@@ -14,7 +14,7 @@ from daydreaming_dagster.engine.records import RunInfo
 from daydreaming_dagster.engine.run import RunReport
 from daydreaming_dagster.engine.workspace import Workspace
 from daydreaming_dagster.settings import Settings
-from daydreaming_dagster.store.index import Index
+from daydreaming_dagster.store.index import Index, find_index_errors
 from daydreaming_dagster.store.paths import DataPaths
 
 
@@ -52,3 +52,17 @@ def test_a_forecast_that_cannot_be_kept_does_not_hide_what_the_run_did(workspace
     assert report.forecast is not None
     assert report.stopped is not None
     assert report.stopped in report.errors.values()
+
+
+def test_a_generation_keeps_the_experiment_it_was_begun_under_whoever_reads_or_asks_again(workspace: Workspace) -> None:
+    run_drafts(workspace)
+    cohort = workspace.build_cohort()
+    first = next(member for member in cohort.members if member.stage is Stage.DRAFT)
+    (workspace.paths.generation(first.stage, first.gen_id) / "parsed.txt").unlink()
+    plan = plan_cohort_run(workspace, cohort, Choice(stages=[Stage.DRAFT]))
+    assert plan.size == 1
+    run_cohort(workspace, cohort, plan, RunInfo("again", "another-cohort", experiment_id="later"))
+    assert find_index_errors(workspace.store) == []
+    index = Index(workspace.store)
+    assert {row[1] for row in index.columns(Stage.DRAFT, ("gen_id", "experiment_id"))} <= {None, ""}
+    index.close()

@@ -78,9 +78,11 @@ class Budget:
         self._available: dict[str, Amount] = {}
         self._bounds: Mapping[str, Limits] = limits.of_scopes(scopes)
         self._reserved = 0
+        self._settled = _NOTHING
+        self._spent_before: dict[str, Amount] = {}
         self._overrun: dict[str, float] = {}
         for scope in scopes:
-            known, _ = ledger.find_scope(scope)
+            known, self._spent_before[scope] = ledger.find_scope(scope)
             bounds = self._bounds.get(scope, Limits())
             if bounds != known and (bounds != Limits() or scope.startswith("run:")):
                 ledger.set_limits(scope, bounds)
@@ -131,6 +133,7 @@ class Budget:
     def settle(self, worst: Amount, spent: Amount, model_id: str = "") -> None:
         """The call has ended; what it did not use is free for others."""
         self._reserved -= 1
+        self._settled += spent
         for scope in self._bounds:
             self._available[scope] += worst - spent
         if worst.usd > 0 and spent.usd > worst.usd:  # the price in the table is too low: believe it no longer
@@ -152,15 +155,17 @@ class Budget:
         self._recover()
         if self._ledger.find_lessees(scope) - {self._owner}:
             return _ASK_OTHERS_AGAIN_S
-        _, spent = self._ledger.find_scope(scope)
+        _, booked = self._ledger.find_scope(scope)
+        own = self._spent_before[scope] + self._settled  # the ledger may not have the last calls yet
+        spent = Amount(max(booked.usd, own.usd), max(booked.tokens, own.tokens))
         what, prefix = ("cohort's", "cohort_") if scope.startswith("cohort:") else ("run's", "")
-        unit = "usd" if bounds.usd is not None and worst.usd > bounds.usd - spent.usd else "tokens"
+        is_money = bounds.usd is not None and (bounds.tokens is None or worst.usd > bounds.usd - spent.usd)
+        option = _OPTIONS[prefix + ("usd" if is_money else "tokens")]
         remove = " The bound is kept for all runs of the cohort; to remove it: daydreaming budget --remove"
         raise BudgetExhaustedError(
             f"The {what} budget is reached: {describe_spending(bounds, spent)}, and the next call could use up to "
             f"${worst.usd:.4f} and {worst.tokens:,} tokens.",
-            fix=f"Run the same command again with a larger {_OPTIONS[prefix + unit]} to do the rest."
-            + (remove if prefix else ""),
+            fix=f"Run the same command again with a larger {option} to do the rest." + (remove if prefix else ""),
         )
 
 

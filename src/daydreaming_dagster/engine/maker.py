@@ -54,17 +54,19 @@ class Maker:
             DayDreamingError: it cannot be done: an input is missing, or the parent's text.
         """
         member = task.member
+        metadata = self._find_metadata(member)
         if task.action is Action.PARSE:
-            return Attempt(member, "parse", "", stored=self._parse_again(member))
+            return Attempt(member, metadata, "parse", "", stored=self._parse_again(member, metadata))
         prompt = self.recipe.build_prompt(member, self._texts.get(member.parent_gen_id))
         if self.recipe.is_copy(member):
-            attempt = Attempt(member, "copy", prompt)
+            attempt = Attempt(member, metadata, "copy", prompt)
             attempt.start(f"copy-{member.gen_id}-{compute_text_sha256(prompt)[:16]}")
             attempt.stored = self.judge(attempt, build_copy_response(prompt))
             return attempt
         model = self.recipe.model(member)
         attempt = Attempt(
             member,
+            metadata,
             "llm",
             prompt,
             number=task.attempts + 1,
@@ -84,14 +86,14 @@ class Maker:
         response = replace(response, text=text)
         failure, parsed = self._read(member, text, response.finish_reason)
         raw = attempt.build_raw_metadata(self.run_info, self.recipe.store, response, failure)
-        return self._outcome(member, attempt.prompt, text, raw, parsed)
+        return self._outcome(member, attempt.metadata, attempt.prompt, text, raw, parsed)
 
     def judge_error(self, attempt: Attempt, error: ModelCallError) -> Outcome:
         """What is stored of a call that failed for good."""
         self.errors.setdefault(error.reason, error)
         failure = Failure.of_error(error)
         raw = attempt.build_raw_metadata(self.run_info, self.recipe.store, None, failure, error)
-        return self._outcome(attempt.member, attempt.prompt, error.partial_text, raw, None)
+        return self._outcome(attempt.member, attempt.metadata, attempt.prompt, error.partial_text, raw, None)
 
     def keep_at_hand(self, outcome: Outcome) -> None:
         """Remembers a parsed text for the children that are about to start."""
@@ -112,14 +114,20 @@ class Maker:
         failure, parsed = self._read(member, text, raw.get("finish_reason"))
         if failure is not None or (raw.get("failure") or {}).get("reason") in _NOT_ANSWERS:
             return None
-        return self._outcome(member, attempt.prompt, text, {**raw, "failure": None}, parsed)
+        return self._outcome(member, attempt.metadata, attempt.prompt, text, {**raw, "failure": None}, parsed)
 
-    def _parse_again(self, member: Member) -> Outcome:
+    def _find_metadata(self, member: Member) -> GenerationMetadata:
+        """A generation keeps the cohort and the experiment it was begun under, whoever asks for it again."""
+        stored = self.recipe.store.find_metadata(member.stage, member.gen_id)
+        return stored or GenerationMetadata.of_member(member, self.run_info.experiment_id)
+
+    def _parse_again(self, member: Member, metadata: GenerationMetadata) -> Outcome:
         store = self.recipe.store
         text = store.find_raw(member.stage, member.gen_id) or ""
         raw = store.find_raw_metadata(member.stage, member.gen_id) or {}
         failure, parsed = self._read(member, text, raw.get("finish_reason"))
-        return self._outcome(member, None, text, {**raw, "failure": failure and failure.to_json()}, parsed)
+        raw["failure"] = failure and failure.to_json()
+        return self._outcome(member, metadata, None, text, raw, parsed)
 
     def _read(self, member: Member, text: str, finish_reason: str | None) -> tuple[Failure | None, str | None]:
         try:
@@ -129,7 +137,13 @@ class Maker:
             return Failure.of_error(error), None
 
     def _outcome(
-        self, member: Member, prompt: str | None, text: str | None, raw: Mapping[str, Any], parsed: str | None
+        self,
+        member: Member,
+        metadata: GenerationMetadata,
+        prompt: str | None,
+        text: str | None,
+        raw: Mapping[str, Any],
+        parsed: str | None,
     ) -> Outcome:
         parsed_metadata = None
         if not self._parse:
@@ -138,5 +152,4 @@ class Maker:
             parser = self.recipe.template(member).parser
             text_sha256 = raw.get("raw_sha256") or compute_text_sha256(text)
             parsed_metadata = build_parsed_metadata(member, parser, parsed, text_sha256)
-        metadata = GenerationMetadata.of_member(member, self.run_info.experiment_id)
         return Outcome(metadata, prompt, text, raw, parsed, parsed_metadata)

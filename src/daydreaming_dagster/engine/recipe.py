@@ -132,7 +132,8 @@ class Recipe:
                 score = parse_score(template.parser, text, Scale(template.scale_min, template.scale_max))
                 return format_score(score)
             return parse_draft(template.parser, text)
-        except DayDreamingError:
+        except DayDreamingError as error:
+            error.fix = error.fix.replace("GEN_ID", member.gen_id)  # parsers know nothing but the text
             raise
         except Exception as error:  # a parser of somebody's own must not be able to lose a paid response
             raise ResponseError(

@@ -14,7 +14,7 @@ from daydreaming_dagster.domain.errors import ModelCallError
 from daydreaming_dagster.domain.membership import Member
 from daydreaming_dagster.engine.prices import compute_cost_usd
 from daydreaming_dagster.llm.protocol import ChatRequest, ChatResponse, Usage
-from daydreaming_dagster.store.generations import GenerationStore, Outcome, compute_text_sha256
+from daydreaming_dagster.store.generations import GenerationMetadata, GenerationStore, Outcome, compute_text_sha256
 from daydreaming_dagster.store.paths import RAW
 from daydreaming_dagster.store.states import Failure
 
@@ -38,6 +38,7 @@ class Attempt:
     """One try at a generation: what is to be done, and when it began.
 
     Attributes:
+        metadata: what stands in `metadata.json`, or will.
         mode: `llm`, `copy` or `parse`.
         number: counts the calls of this run for this generation from 1.
         model, endpoint, request: what is to be called; None when nobody is.
@@ -47,6 +48,7 @@ class Attempt:
     """
 
     member: Member
+    metadata: GenerationMetadata
     mode: str
     prompt: str
     number: int = 1

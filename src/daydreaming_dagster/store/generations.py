@@ -203,7 +203,10 @@ class GenerationStore:
 
     def find_metadata(self, stage: Stage, gen_id: str) -> GenerationMetadata | None:
         """What was asked for; None when there is no such generation."""
-        value = files.find_json(self.folder(stage, gen_id) / METADATA)
+        path = self.folder(stage, gen_id) / METADATA
+        if not path.exists():  # asked of every new generation, and an exception costs more than this
+            return None
+        value = files.find_json(path)
         return None if value is None else GenerationMetadata.of_json(value, stage, gen_id)
 
     def find_prompt(self, stage: Stage, gen_id: str) -> str | None:
