@@ -36,3 +36,25 @@ def test_ties_by_the_first_rubric_are_broken_by_the_next_one_whichever_way_it_co
     rubrics = [make_rubric("first", "higher_is_better"), make_rubric("clichés", "lower_is_better")]
     essays, _ = rank_essays(scores, [*rubrics, make_rubric("unused", "higher_is_better")])
     assert essays["parent_gen_id"].to_list() == ["e_b", "e_a"]
+
+
+def test_a_judge_counts_once_however_many_of_its_replicates_gave_a_score() -> None:
+    given = [
+        ("e_a", "strict", 2.0),
+        ("e_a", "kind", 8.0),
+        ("e_a", "kind", 9.0),
+        ("e_b", "strict", 5.0),
+        ("e_b", "kind", 6.0),
+    ]
+    rows = [
+        {
+            "gen_id": f"v_{i}",
+            "parent_gen_id": essay,
+            "evaluation_template": "first",
+            "evaluation_llm_model": judge,
+            "score": score,
+        }
+        for i, (essay, judge, score) in enumerate(given)
+    ]
+    essays, _ = rank_essays(table_of_rows(rows, PARSED_SCORES_SCHEMA), [make_rubric("first", "higher_is_better")])
+    assert essays.select("parent_gen_id", "first").rows() == [("e_b", 5.5), ("e_a", 5.25)]

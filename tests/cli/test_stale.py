@@ -70,7 +70,7 @@ def test_plan_and_status_mention_it_in_a_line(workspace: Workspace, capsys: Capt
     assert end("plan", "--retry", "stale") == 0
     assert "In all 3 (" in capsys.readouterr().out
     assert end("status") == 0
-    assert "3 were made from inputs that have changed since: daydreaming stale" in capsys.readouterr().out
+    assert "3 generations made from inputs that have changed since: daydreaming stale" in capsys.readouterr().out
 
 
 def test_status_can_be_told_although_the_inputs_cannot_be_read(workspace: Workspace, capsys: Capture) -> None:

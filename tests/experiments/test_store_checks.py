@@ -27,8 +27,8 @@ def test_a_complete_store_passes_every_check(root: RatedRoot) -> None:
     results = run(root)
     assert all(result.passed for result in results.values()), results
     assert set(results) == {
-        "metadata", "index", "parents", "duplicates", "scores", "cohorts", "orphans", "templates", "membership",
-        "coverage",
+        "metadata", "index", "responses", "parents", "duplicates", "scores", "cohorts", "orphans", "templates",
+        "membership", "coverage",
     }  # fmt: skip
 
 
@@ -42,6 +42,11 @@ def remove_essay(root: RatedRoot, members: list[Member]) -> tuple[str, str]:
     essay = essays(members)[0]
     shutil.rmtree(root.paths.generation(Stage.ESSAY, essay.gen_id))
     return "parents", next(m.gen_id for m in evaluations(members) if m.parent_gen_id == essay.gen_id)
+
+
+def lose_response(root: RatedRoot, members: list[Member]) -> tuple[str, str]:
+    (root.paths.generation(Stage.ESSAY, essays(members)[0].gen_id) / "raw.txt").unlink()
+    return "responses", essays(members)[0].gen_id
 
 
 def copy_draft(root: RatedRoot, members: list[Member]) -> tuple[str, str]:
@@ -85,7 +90,16 @@ def replace_id(member: Member, gen_id: str, replicate: int) -> Member:
 
 @pytest.mark.parametrize(
     "break_it",
-    [remove_essay, copy_draft, spoil_score, put_score_off_scale, damage_metadata, add_orphan, forget_evaluation],
+    [
+        remove_essay,
+        lose_response,
+        copy_draft,
+        spoil_score,
+        put_score_off_scale,
+        damage_metadata,
+        add_orphan,
+        forget_evaluation,
+    ],
     ids=lambda function: function.__name__,
 )
 def test_what_is_broken_is_named_with_a_way_out(

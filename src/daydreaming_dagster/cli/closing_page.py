@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from textwrap import wrap
 
 import polars as pl
@@ -14,7 +14,9 @@ from rich.table import Table
 from daydreaming_dagster.cli.console import out, print_error, print_line, show_command
 from daydreaming_dagster.cli.forecast_table import describe_accuracy
 from daydreaming_dagster.domain.catalogue import Template
+from daydreaming_dagster.domain.errors import DayDreamingError
 from daydreaming_dagster.domain.stages import Stage
+from daydreaming_dagster.engine.progress import Progress
 from daydreaming_dagster.engine.run_board import RunBoard
 from daydreaming_dagster.engine.workspace import Workspace
 from daydreaming_dagster.store.tables import read_table
@@ -46,14 +48,13 @@ def print_work(board: RunBoard, *, again: bool = False) -> None:
         print_line(
             f"Made {done} in {report.duration_s:.0f} s: {show_count(progress.calls, 'model call')}, "
             f"{progress.prompt_tokens:,} + {progress.completion_tokens:,} tokens, {cost}."
-            + (f" {plan.done.total()} were done before." if plan.done else "")
+            + (f" {show_count(plan.done.total(), 'generation')} done before." if plan.done else "")
         )
     if again:
         why = ", ".join(sorted({reason for _, reason in progress.failures}))
         print_line(f"[yellow]{progress.failed.total()} answers could not be used ({why}); asking again.[/]")
         return
-    for (stage, reason), count in sorted(progress.failures.items()):
-        print_line(f"[red]{show_count(count, stage)} failed: {escape(reason)}[/]")
+    _print_failures(progress, report.errors)
     if progress.blocked:
         print_line(f"[yellow]{show_count(progress.blocked.total(), 'generation')} waiting for a failed parent.[/]")
     if progress.left:
@@ -74,8 +75,20 @@ def print_work(board: RunBoard, *, again: bool = False) -> None:
             f"[yellow]{len(plan.held)} failed earlier for a lasting reason and were left alone; call them again with "
             f"--retry {','.join(reasons)}[/]"
         )
-    for error in report.errors.values():
-        print_error(error)
+    for reason, error in report.errors.items():
+        if reason not in {failed for _, failed in progress.failures}:
+            print_error(error)
+
+
+def _print_failures(progress: Progress, errors: Mapping[str, DayDreamingError]) -> None:
+    """Each reason with its count, and under it the first error of it as an example."""
+    told: set[str] = set()
+    for (stage, reason), count in sorted(progress.failures.items()):
+        print_line(f"[red]{show_count(count, stage)} failed: {escape(reason)}[/]")
+        if reason in errors and reason not in told:
+            told.add(reason)
+            print_line(f"  {'for example: ' if count > 1 else ''}{escape(errors[reason].what)}")
+            print_line(f"  → {escape(errors[reason].fix)}")
 
 
 def _print_scores(workspace: Workspace) -> None:
@@ -84,9 +97,9 @@ def _print_scores(workspace: Workspace) -> None:
     if essays.is_empty() or not rubrics:
         print_line("[yellow]No evaluation gave a score yet; `daydreaming status` says why.[/]")
         return
-    judges = scores["evaluation_llm_model"].n_unique()
-    _print_reservation(workspace, scores["evaluation_llm_model"].unique().to_list())
-    means = "1 judge" if judges == 1 else f"mean of {judges} judges"
+    judges = scores["evaluation_llm_model"].unique().to_list()
+    _print_reservation(workspace, judges)
+    means = "1 judge" if len(judges) == 1 else f"means of the judges that gave a score, of {len(judges)}"
     print_line(f"[bold]Scores by essay, ranked by {rubrics[0]}: {means}.[/]")
     print_line("[dim]Rubrics measure different things and are not added up.[/]")
     for table in build_score_tables(essays.head(_SHOWN_ESSAYS), rubrics, out().width):
@@ -117,6 +130,8 @@ def _print_reservation(workspace: Workspace, judges: Sequence[str | None]) -> No
 def rank_essays(scores: pl.DataFrame, templates: Iterable[Template]) -> tuple[pl.DataFrame, list[str]]:
     """Essays with the mean score of each rubric, best first by the first rubric, ties by the next ones.
 
+    A judge counts once, with the mean of its replicates, so that a score it could not give does not tip the scales.
+
     Args:
         scores: a frame of `PARSED_SCORES_SCHEMA`.
         templates: of evaluations, the one to rank by first; those without a score are left out.
@@ -129,7 +144,10 @@ def rank_essays(scores: pl.DataFrame, templates: Iterable[Template]) -> tuple[pl
     directions = {each.template_id: each.direction for each in templates if each.template_id in present}
     rubrics = list(directions)
     keys = ["parent_gen_id", "draft_template", "generation_template"]
-    essays = usable.pivot("evaluation_template", index=keys, values="score", aggregate_function="mean")
+    judged = usable.group_by(*keys, "evaluation_template", "evaluation_llm_model", maintain_order=True).agg(
+        pl.col("score").mean()
+    )
+    essays = judged.pivot("evaluation_template", index=keys, values="score", aggregate_function="mean")
     if rubrics:
         descending = [direction == "higher_is_better" for direction in directions.values()]
         essays = essays.sort([*rubrics, "parent_gen_id"], descending=[*descending, False], nulls_last=True)

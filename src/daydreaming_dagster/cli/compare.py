@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from daydreaming_dagster.cli.exit_codes import EXIT_INCOMPLETE, EXIT_OK
+
 if TYPE_CHECKING:
     from daydreaming_dagster.experiments.comparison import Comparison
 
@@ -38,7 +40,7 @@ def compare(
         _print_json(found)
     else:
         _print_sentences(found)
-    raise typer.Exit(0 if found.is_answered else 3)
+    raise typer.Exit(EXIT_OK if found.is_answered else EXIT_INCOMPLETE)
 
 
 def _print_sentences(found: Comparison) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from daydreaming_dagster.cli.exit_codes import EXIT_INCOMPLETE, EXIT_OK
+
 if TYPE_CHECKING:
     from daydreaming_dagster.domain.catalogue import Model
     from daydreaming_dagster.experiments.model_offers import ModelFinding, Offers
@@ -44,7 +46,7 @@ def models(
         _write(workspace.paths, found, dry_run=dry_run)
     is_written = write_prices and not dry_run
     is_open = any(each.problems or (each.prices and not is_written) for each in found)
-    raise typer.Exit(3 if is_silent or is_open else 0)
+    raise typer.Exit(EXIT_INCOMPLETE if is_silent or is_open else EXIT_OK)
 
 
 def _print_table(rows: Sequence[Model]) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from daydreaming_dagster.cli.exit_codes import EXIT_INCOMPLETE, EXIT_OK
+
 if TYPE_CHECKING:
     from daydreaming_dagster.domain.membership import Member
     from daydreaming_dagster.engine.reasons import Difference
@@ -47,7 +49,7 @@ def stale(
     else:
         follow = len(find_with_descendants(current.members, (member.gen_id for member, _ in found))) - len(found)
         _print_groups(group_stale(shown), sum(stage in (None, member.stage) for member in current.members), follow)
-    raise typer.Exit(3 if shown else 0)
+    raise typer.Exit(EXIT_INCOMPLETE if shown else EXIT_OK)
 
 
 def _print_groups(groups: Sequence[StaleGroup], total: int, follow: int) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from daydreaming_dagster.cli.exit_codes import EXIT_INCOMPLETE, EXIT_OK
 from daydreaming_dagster.utils.wording import show_count
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def status(
     else:
         _print_tables(found)
         _print_stale(workspace, current)
-    raise typer.Exit(0 if found.is_complete else 3)
+    raise typer.Exit(EXIT_OK if found.is_complete else EXIT_INCOMPLETE)
 
 
 def _print_tables(found: CohortStatus) -> None:
@@ -77,6 +78,7 @@ def _shorten(message: str) -> str:
 
 def _print_advice(found: CohortStatus) -> None:
     from daydreaming_dagster.cli.console import print_line
+    from daydreaming_dagster.store.states import Status
 
     if found.is_complete:
         print_line("[green]Everything is done.[/]")
@@ -84,7 +86,10 @@ def _print_advice(found: CohortStatus) -> None:
     lasting = sorted({failure.reason for _, failure in found.failed if failure.lasting})
     if lasting:
         print_line(f"Try the lasting failures again (this calls models): daydreaming run --retry {','.join(lasting)}")
-    print_line("Make what is missing: daydreaming run")
+    if any(stage.counts[Status.MISSING] + stage.counts[Status.UNPARSED] for stage in found.stages) or any(
+        not failure.lasting for _, failure in found.failed
+    ):
+        print_line("Make what is missing: daydreaming run")
 
 
 def _print_stale(workspace: Workspace, cohort: Cohort) -> None:
@@ -97,7 +102,7 @@ def _print_stale(workspace: Workspace, cohort: Cohort) -> None:
     except ConfigurationError:
         return  # what is stored can be told of without inputs; `doctor` tells what is wrong with those
     if stale:
-        print_line(f"{stale:,} were made from inputs that have changed since: daydreaming stale")
+        print_line(f"{show_count(stale, 'generation')} made from inputs that have changed since: daydreaming stale")
 
 
 def _print_json(found: CohortStatus) -> None:

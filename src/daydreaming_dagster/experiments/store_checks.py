@@ -65,6 +65,7 @@ def run_store_checks(workspace: Workspace, *, deep: bool = False) -> Iterator[Ch
     summaries = read_summaries(store)
     yield _check_metadata(unreadable)
     yield check_index(store)
+    yield check_responses(summaries)
     yield check_stored_parents(stored, summaries)
     yield check_duplicates(stored)
     yield check_scores(build_aggregated_scores(workspace))
@@ -116,6 +117,22 @@ def check_coverage(cohort: Cohort, summaries: Mapping[Stage, Mapping[str, Summar
         [member.gen_id for member in undone],
         "Make them: daydreaming run (why not yet: daydreaming status)",
         is_error=False,
+    )
+
+
+def check_responses(summaries: Mapping[Stage, Mapping[str, Summary]]) -> CheckResult:
+    """Whatever was read in a response still has the response."""
+    lost = [
+        gen_id
+        for of_stage in summaries.values()
+        for gen_id, summary in of_stage.items()
+        if summary.status == Status.DONE and not summary.has_text
+    ]
+    return CheckResult(
+        "responses",
+        f"{len(lost)} generations have a parsed text whose response, raw.txt, is gone",
+        lost,
+        "Restore raw.txt from a backup. What was read in it is still there and counts; no model is asked for it again.",
     )
 
 
