@@ -15,7 +15,7 @@ from daydreaming_dagster.store import files
 
 
 def write_table(path: Path, table: pl.DataFrame) -> None:
-    """Writes `<path>` as CSV and the same name with `.parquet`.
+    """Writes `<path>` as CSV and the same name with `.parquet`, in this order, so that the Parquet file is not older.
 
     Args:
         path: the CSV file.
@@ -23,12 +23,12 @@ def write_table(path: Path, table: pl.DataFrame) -> None:
     """
     parquet = io.BytesIO()
     table.write_parquet(parquet)
-    files.write_bytes(path.with_suffix(".parquet"), parquet.getvalue())
     files.write_bytes(path, table.write_csv().encode())
+    files.write_bytes(path.with_suffix(".parquet"), parquet.getvalue())
 
 
 def read_table(path: Path, made_by: str) -> pl.DataFrame:
-    """The table of a CSV path, from the Parquet file beside it when there is one that is not older.
+    """The table of a CSV path, from the Parquet file beside it unless the CSV file was written later, as by hand.
 
     Args:
         path: the CSV file.
@@ -39,7 +39,7 @@ def read_table(path: Path, made_by: str) -> pl.DataFrame:
     """
     parquet = path.with_suffix(".parquet")
     try:
-        if parquet.exists() and (not path.exists() or parquet.stat().st_mtime >= path.stat().st_mtime - 60):
+        if parquet.exists() and (not path.exists() or parquet.stat().st_mtime_ns >= path.stat().st_mtime_ns):
             return pl.read_parquet(parquet)
         return pl.read_csv(path, infer_schema_length=None)
     except FileNotFoundError as error:
