@@ -27,6 +27,19 @@ def test_essays_are_ranked_by_the_mean_of_the_rubrics_that_count() -> None:
     assert dict(top.schema) == dict(TOP_ESSAYS_SCHEMA)
 
 
+def test_a_lost_replicate_does_not_tip_the_mean() -> None:
+    mild, strict = {"evaluation_llm_model": "mild"}, {"evaluation_llm_model": "strict"}
+    scores = scores_of(
+        *(evaluation(f"v_{n}", "e_whole", 8, replicate=n, **mild) for n in (1, 2)),
+        *(evaluation(f"v_{n + 2}", "e_whole", 4, replicate=n, **strict) for n in (1, 2)),
+        *(evaluation(f"v_{n + 4}", "e_part", 8, replicate=n, **mild) for n in (1, 2)),
+        evaluation("v_7", "e_part", 4, **strict),
+        evaluation("v_8", "e_part", None, error="parse_failed", replicate=2, **strict),
+    )
+    top = select_top_essays(scores, ["novelty"], top_n=10)
+    assert top.select("parent_gen_id", "score", "n", "judges").rows() == [("e_whole", 6.0, 4, 2), ("e_part", 6.0, 3, 2)]
+
+
 def test_a_span_leaves_out_what_lies_further_below_the_best() -> None:
     assert select_top_essays(SCORES, ["novelty"], 10, score_span=2)["parent_gen_id"].to_list() == ["e_best", "e_good"]
     assert select_top_essays(SCORES, ["novelty"], 10, score_span=0)["parent_gen_id"].to_list() == ["e_best"]

@@ -19,8 +19,11 @@ TOP_ESSAYS_SCHEMA: Schema = {
     "generation_template": pl.String(),
     "generation_model": pl.String(),
 }
-"""One row per essay, best first, key `parent_gen_id`: `score` is the mean over its `n` evaluations by so many `judges`,
-in points of the rubric."""
+"""One row per essay, best first, key `parent_gen_id`.
+
+`score`, in points of the rubric, is the mean over its evaluators (a judge with a rubric), each of which counts once, with
+the mean of its replicates: one that is lost tips no scales. `n` counts evaluations, `judges` who made them.
+"""
 
 _KEPT = ("combo_id", "draft_template", "generation_template", "generation_model")
 
@@ -28,7 +31,7 @@ _KEPT = ("combo_id", "draft_template", "generation_template", "generation_model"
 def select_top_essays(
     scores: pl.DataFrame, templates: Collection[str], top_n: int, score_span: float | None = None
 ) -> pl.DataFrame:
-    """The best essays by the mean of their scores; see `TOP_ESSAYS_SCHEMA`.
+    """The best essays by the mean of their evaluators' means; see `TOP_ESSAYS_SCHEMA`.
 
     Args:
         scores: a frame of `PARSED_SCORES_SCHEMA`.
@@ -40,10 +43,12 @@ def select_top_essays(
     essays = (
         select_valid_scores(scores)
         .filter(pl.col("evaluation_template").is_in(list(templates)))
+        .group_by("parent_gen_id", "evaluation_template", "evaluation_llm_model", maintain_order=True)
+        .agg(pl.col("score").mean(), pl.len().alias("n"), *(pl.col(name).first() for name in _KEPT))
         .group_by("parent_gen_id")
         .agg(
             pl.col("score").mean(),
-            pl.len().cast(pl.UInt32).alias("n"),
+            pl.col("n").sum().cast(pl.UInt32),
             pl.col("evaluation_llm_model").n_unique().alias("judges"),
             *(pl.col(name).first() for name in _KEPT),
         )

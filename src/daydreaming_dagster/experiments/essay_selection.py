@@ -178,7 +178,7 @@ def _build_text(
     essays: pl.DataFrame, templates: Sequence[str], notes: Sequence[str], mode: Mode | None, *, fill_up: bool
 ) -> str:
     lines = [
-        f"# The best {len(essays)} essays by {', '.join(templates)} (mean score, number of evaluations).",
+        f"# The best {len(essays)} essays by {', '.join(templates)} (mean of judges' means, number of evaluations).",
         "# Delete or add lines as you like; docs/guides/selection_and_cube.md says what the modes do.",
         *(f"# {note}" for note in notes),
         f"# Then: {REBUILD_COMMAND}",
