@@ -28,7 +28,8 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 
 def problems(paths: DataPaths, *offers: ModelOffer) -> list[str]:
-    found = compare_with_offers(read_catalogue(paths), {"near": offers}, TODAY)
+    catalogue = read_catalogue(paths)
+    found = compare_with_offers(catalogue.models.values(), catalogue.endpoints, {"near": offers}, TODAY)
     return [problem for each in found for problem in each.describe()]
 
 
@@ -74,7 +75,8 @@ def test_prices_asked_for_are_written_and_nothing_else_changes(tmp_path: Path) -
         )
         before = read_rows(paths.models_csv)
         catalogue = read_catalogue(paths)
-        found = compare_with_offers(catalogue, asyncio.run(fetch_offers(catalogue, {})), TODAY)
+        models, endpoints = catalogue.models.values(), catalogue.endpoints
+        found = compare_with_offers(models, endpoints, asyncio.run(fetch_offers(models, endpoints, {})), TODAY)
     prices = {each.model.id: each.prices for each in found if each.prices}
     assert prices == {"w": (PRICE_PROMPT, PRICE_COMPLETION)}
     write_model_prices(paths.models_csv, prices)
@@ -90,9 +92,10 @@ def test_prices_asked_for_are_written_and_nothing_else_changes(tmp_path: Path) -
 def test_an_endpoint_that_cannot_be_reached_is_an_answer(tmp_path: Path) -> None:
     paths = root_with(tmp_path, "w,lab/w,Lab,W,true,true,,near,,")
     catalogue = read_catalogue(paths)
-    offers = asyncio.run(fetch_offers(catalogue, {}))
+    models, endpoints = catalogue.models.values(), catalogue.endpoints
+    offers = asyncio.run(fetch_offers(models, endpoints, {}))
     assert "cannot be reached" in offers["near"].what  # type: ignore[union-attr]
-    assert [each.problems for each in compare_with_offers(catalogue, offers, TODAY)] == [()]
+    assert [each.problems for each in compare_with_offers(models, endpoints, offers, TODAY)] == [()]
 
 
 def test_prices_read_as_providers_print_them() -> None:

@@ -85,11 +85,12 @@ def _explain_brackets(forecast: Forecast) -> str:
 def describe_accuracy(forecast: Forecast, progress: Progress, duration_s: float) -> str:
     """What was expected and what came, in one line."""
     show = {"calls": _count, "tokens": _count, "cost_usd": _money, "seconds": _time}
+    names = {"cost_usd": "USD", "seconds": "time"}
     parts = []
     for name, expected, truth, inside in forecast.compare(progress, duration_s):
-        figure = f"{truth:,.4f}" if name == "cost_usd" else f"{truth:,.0f}"
+        figure = show[name](Estimate(truth, truth, truth))
         parts.append(
-            f"{name.replace('_', ' ')} {figure}, expected {show[name](expected)}{'' if inside else ' (outside)'}"
+            f"{names.get(name, name)} {figure}, expected {show[name](expected)}{'' if inside else ' (outside)'}"
         )
     return "Forecast: " + "; ".join(parts) + "."
 
@@ -113,6 +114,8 @@ def _show(estimate: Estimate, show: Callable[[float], str]) -> str:
 
 
 def _duration(seconds: float) -> str:
+    if seconds < 10:
+        return f"{seconds:.1f} s"
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 5400:

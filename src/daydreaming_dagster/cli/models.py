@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 
 def models(
+    all_models: Annotated[
+        bool, typer.Option("--all", help="Also those that neither write nor judge at the moment.")
+    ] = False,
     ask: Annotated[
         bool, typer.Option("--ask", help="Ask each endpoint whether it offers them, and at which price. Costs nothing.")
     ] = False,
@@ -25,12 +28,20 @@ def models(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what --write-prices would write.")] = False,
 ) -> None:
     """Show the table of models. With --ask, exit code 3 when a row of it is not as the endpoints say."""
+    from daydreaming_dagster.cli.console import print_line
     from daydreaming_dagster.cli.opening import open_workspace
     from daydreaming_dagster.store.raw_inputs import read_catalogue
 
     workspace = open_workspace()
     catalogue = read_catalogue(workspace.paths)
-    _print_table(list(catalogue.models.values()))
+    shown = {
+        name: model
+        for name, model in catalogue.models.items()
+        if all_models or model.for_generation or model.for_evaluation
+    }
+    _print_table(list(shown.values()))
+    if len(shown) < len(catalogue.models):
+        print_line(f"[dim]{len(catalogue.models) - len(shown)} more are not in use: --all[/]")
     if not ask and not write_prices:
         return
     import asyncio
@@ -38,8 +49,8 @@ def models(
 
     from daydreaming_dagster.experiments.model_offers import compare_with_offers, fetch_offers
 
-    offers = asyncio.run(fetch_offers(catalogue, workspace.environ))
-    found = compare_with_offers(catalogue, offers, datetime.now(UTC).date())
+    offers = asyncio.run(fetch_offers(shown.values(), catalogue.endpoints, workspace.environ))
+    found = compare_with_offers(shown.values(), catalogue.endpoints, offers, datetime.now(UTC).date())
     is_silent = _print_silent_endpoints(offers)
     _print_problems(found)
     if write_prices:
@@ -57,7 +68,8 @@ def _print_table(rows: Sequence[Model]) -> None:
     from daydreaming_dagster.experiments.model_offers import show_price
 
     table = Table(box=SIMPLE, padding=(0, 1, 0, 0), caption="USD per million tokens: of the prompt, of the completion")
-    for heading in ("model", "writes", "judges", "endpoint", "pool"):
+    table.add_column("model", no_wrap=True)  # it is to be copied
+    for heading in ("writes", "judges", "endpoint", "pool"):
         table.add_column(heading, overflow="fold")
     for heading in ("prompt", "compl."):
         table.add_column(heading, justify="right", no_wrap=True)

@@ -26,10 +26,9 @@ def purge(
     workspace = open_workspace()
     plan = plan_purge(workspace, cohort)
     counts = ", ".join(show_count(len(gen_ids), stage) for stage, gen_ids in plan.doomed.items())
-    print_line(
-        f"[bold]{escape(cohort)}[/]: {counts} {'go' if yes else 'would go'}, with {plan.responses} responses that cost "
-        f"${plan.cost_usd:.4f}; {plan.kept} generations stay, because other cohorts have them."
-    )
+    paid = f"{show_count(plan.responses, 'response')} that cost ${plan.cost_usd:.4f}"
+    kept = f"{show_count(plan.kept, 'generation')} of other cohorts, too, {'stays' if plan.kept == 1 else 'stay'}"
+    print_line(f"[bold]{escape(cohort)}[/]: {counts} {'go' if yes else 'would go'}, with {paid}; {kept}.")
     if not yes:
         print_line(f"Nothing was removed. Really remove it: daydreaming purge {escape(cohort)} --yes")
         return

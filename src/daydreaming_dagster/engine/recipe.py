@@ -162,7 +162,7 @@ class Recipe:
         if not text.strip():
             raise ResponseError(
                 f"The response of {member.gen_id} is empty.",
-                fix="A reasoning model may have spent all tokens on thinking: raise max_tokens, then: "
+                fix="If it is a reasoning model, raise max_tokens: thinking may have taken all of them. Then, or else: "
                 + retry.format("empty"),
                 reason="empty",
             )

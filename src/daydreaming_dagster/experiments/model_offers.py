@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from difflib import get_close_matches
 
-from daydreaming_dagster.domain.catalogue import Catalogue, Endpoint, Model
+from daydreaming_dagster.domain.catalogue import Endpoint, Model
 from daydreaming_dagster.domain.errors import ConfigurationError, ModelCallError
 from daydreaming_dagster.engine.prices import is_free
 from daydreaming_dagster.llm.openai_compatible import OpenAICompatibleClient
@@ -49,12 +49,14 @@ class ModelFinding:
         return [f"the endpoint asks for {_show_prices(self.prices)}, the table says {known}", *self.problems]
 
 
-async def fetch_offers(catalogue: Catalogue, environ: Mapping[str, str]) -> Offers:
-    """Asks every endpoint that serves a model of the table, all at once. No model is called, nothing is charged."""
-    names = {model.endpoint: None for model in catalogue.models.values()}
-    endpoints = [endpoint for name in names if (endpoint := catalogue.endpoints[name]).kind in ASKED_KINDS]
-    answers = await asyncio.gather(*(_ask(endpoint, environ) for endpoint in endpoints))
-    return {endpoint.endpoint: answer for endpoint, answer in zip(endpoints, answers, strict=True)}
+async def fetch_offers(
+    models: Iterable[Model], endpoints: Mapping[str, Endpoint], environ: Mapping[str, str]
+) -> Offers:
+    """Asks every endpoint that serves one of the models, all at once. No model is called, nothing is charged."""
+    names = dict.fromkeys(model.endpoint for model in models)
+    asked = [endpoints[name] for name in names if endpoints[name].kind in ASKED_KINDS]
+    answers = await asyncio.gather(*(_ask(endpoint, environ) for endpoint in asked))
+    return {endpoint.endpoint: answer for endpoint, answer in zip(asked, answers, strict=True)}
 
 
 async def _ask(
@@ -69,15 +71,17 @@ async def _ask(
         await client.aclose()
 
 
-def compare_with_offers(catalogue: Catalogue, offers: Offers, today: date) -> list[ModelFinding]:
-    """A finding per row of the model table, in its order."""
+def compare_with_offers(
+    models: Iterable[Model], endpoints: Mapping[str, Endpoint], offers: Offers, today: date
+) -> list[ModelFinding]:
+    """A finding per model, in their order."""
     found = []
-    for model in catalogue.models.values():
+    for model in models:
         offered = offers.get(model.endpoint)
         if offered is None or isinstance(offered, ModelCallError | ConfigurationError):
             found.append(ModelFinding(model))
         else:
-            found.append(_compare(model, catalogue.endpoints[model.endpoint], offered, today))
+            found.append(_compare(model, endpoints[model.endpoint], offered, today))
     return found
 
 

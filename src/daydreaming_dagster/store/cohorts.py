@@ -27,6 +27,7 @@ from daydreaming_dagster.domain.membership import (
     MEMBERSHIP_COLUMNS,
     MODE_CARTESIAN,
     REBUILD,
+    REBUILD_COMMAND,
     Cohort,
     Member,
     build_conflict_error,
@@ -163,7 +164,9 @@ def read_cohort(paths: DataPaths, cohort_id: str) -> Cohort:
         built = list(iter_cohort_ids(paths))
         known = f"Known: {', '.join(built[:5])}." if built else "None was built yet."
         raise StoreError(
-            f"There is no cohort '{cohort_id}' in {paths.cohorts}. {known}", fix=REBUILD, reason="cohort_missing"
+            f"There is no cohort '{cohort_id}' in {paths.cohorts}. {known}",
+            fix=f"Name one that is there, or build it: {REBUILD_COMMAND}",
+            reason="cohort_missing",
         )
     manifest = files.find_json(paths.manifest(cohort_id)) or {}
     members = read_membership(paths.membership(cohort_id), cohort_id, GenerationStore(paths))
