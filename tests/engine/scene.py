@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.engine.stepped_loop import SteppedLoop
 
@@ -18,12 +19,14 @@ from daydreaming_dagster.domain.membership import Axes, Member, build_cartesian_
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.budget import Budget
 from daydreaming_dagster.engine.callbook import CallBook
+from daydreaming_dagster.engine.claims import NoClaims
+from daydreaming_dagster.engine.lanes import Room
 from daydreaming_dagster.engine.maker import Maker
 from daydreaming_dagster.engine.plan import Plan, build_plan
 from daydreaming_dagster.engine.progress import Progress
 from daydreaming_dagster.engine.recipe import Recipe
 from daydreaming_dagster.engine.records import RunInfo
-from daydreaming_dagster.engine.scheduler import Scheduler
+from daydreaming_dagster.engine.scheduler import ClaimSource, Scheduler
 from daydreaming_dagster.llm.protocol import ChatRequest, ChatResponse, Usage
 from daydreaming_dagster.store.generations import GenerationStore
 from daydreaming_dagster.store.journal import Entry
@@ -177,6 +180,9 @@ class Scene:
         plan: Plan | None = None,
         max_tokens: int = 50,
         essay_generator: str = "llm",
+        claims: ClaimSource | None = None,
+        open_room: Callable[[Pool], Room] | None = None,
+        wrap: Callable[[str, Any], Any] = lambda _, collaborator: collaborator,
     ) -> None:
         self.loop = SteppedLoop()
         self.members = {member.gen_id: member for member in members}
@@ -194,14 +200,17 @@ class Scene:
         self.error: BaseException | None = None
         self.has_ended = False
         self._recipe, self._run_info = recipe, run_info
+        self._claims, self._open_room, self._wrap = claims, open_room, wrap
 
     def start(self) -> None:
         async def run() -> None:
             self.scheduler = Scheduler(
-                Maker(self._recipe, self._run_info),
-                HandClients(self.client),
-                self.writer,
-                self.book,
+                self._wrap("maker", Maker(self._recipe, self._run_info)),
+                self._wrap("clients", HandClients(self.client)),
+                self._wrap("writer", self.writer),
+                self._wrap("book", self.book),
+                claims=self._wrap("claims", self._claims or NoClaims()),
+                open_room=self._open_room,
                 progress=self.progress,
                 jitter=lambda: 0.5,
             )

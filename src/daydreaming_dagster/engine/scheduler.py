@@ -6,6 +6,7 @@ Invariants, whatever the models, the disk and the user do:
 
 - a pool never has more calls under way than its limit;
 - a child starts only when its parent's parsed text can be read from the disk;
+- every run ends, whatever its collaborators raise, as long as what they were asked to do comes to some end;
 - every task ends exactly once, and is counted once;
 - an answer that arrived is stored, also while the run is being stopped or after something else broke;
 - a call is written down before it is sent, and nothing is sent that the budget could not pay at its worst;
@@ -51,6 +52,7 @@ _LOCAL_POOL = Pool("local work", max_concurrent=16)
 _MOST_WAITING_FOR_DISK = 2000
 _TREES_AT_A_TIME = 32
 _ASK_FOR_CLAIMED_TREES_S = 1.0
+_LOOK_AT_DISK_AGAIN_S = 0.1
 _LAST_ROUNDS = 4
 """With fewer tasks left than a pool does in so many rounds of calls, the order within it turns round."""
 
@@ -147,6 +149,7 @@ class Scheduler:
         self._open_room = open_room
         self._retry = retry or RetryPolicy()
         self._reasons: Collection[str] = ()
+        self._roots: Sequence[Task] = ()
         self._jitter = jitter
         self._loop = asyncio.get_running_loop()
         self._lanes: dict[str, Lane] = {}
@@ -171,10 +174,9 @@ class Scheduler:
             self.progress.planned[stage] += count
         self._outstanding = plan.size
         self._reasons = plan.retry
+        self._roots = plan.ready
         try:
-            for task in plan.ready:
-                if (lane := self._find_lane(task)) is not None:
-                    lane.backlog.append(task)
+            self._take_up(plan.ready)
             self._pump()
             if self._outstanding:
                 await self._all_ended.wait()
@@ -188,7 +190,7 @@ class Scheduler:
                 if handle is not None:
                     handle.cancel()
             for lane in self._lanes.values():
-                lane.close()
+                self._tell(lane.close)
         if self._crash is not None:
             raise self._crash
         return self.progress
@@ -205,6 +207,8 @@ class Scheduler:
         self._refused.clear()
         for task in waiting:
             self._leave(task)
+        if self._outstanding:
+            self._wake()
         self._check_end()
 
     async def _give_up(self) -> None:
@@ -215,8 +219,17 @@ class Scheduler:
         for running in self._under_way:
             running.cancel()
         await asyncio.gather(*self._under_way, return_exceptions=True)
+        self._leave_rest()
 
     # From the backlog into the lanes --------------------------------------------------------------------------------
+    def _take_up(self, roots: Sequence[Task]) -> None:
+        try:
+            for task in roots:
+                if (lane := self._find_lane(task)) is not None:
+                    lane.backlog.append(task)
+        except Exception as error:  # noqa: BLE001 - raised again when everything has ended
+            self._break_off(error)
+
     def _find_lane(self, task: Task) -> Lane | None:
         """The lane of the task's pool; None when the task cannot be done at all, and has ended."""
         try:
@@ -239,6 +252,7 @@ class Scheduler:
             self._leave(task)
         elif (lane := self._find_lane(task)) is not None:
             lane.push(task)
+            self._wake()  # it may be another lane than the one that is looked at now
 
     def _claim_more(self, lane: Lane) -> None:
         """Claims trees for a lane that could run dry."""
@@ -276,25 +290,41 @@ class Scheduler:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self.stopped is None and (trouble := self._writer.trouble) is not None:
-            self.request_stop(trouble)
+        delays: list[float] = []
         try:
+            if self.stopped is None and (trouble := self._writer.trouble) is not None:
+                self.request_stop(trouble)
             delays = self._fill_lanes()
         except Exception as error:  # noqa: BLE001 - this is called by the loop, which would only log it
             self._break_off(error)
-            delays = []
-        if delays:
-            self._timer = self._loop.call_later(min(delays), self._pump)
         for lane in self._lanes.values():
-            lane.give_back()
+            self._tell(lane.give_back)
         self.progress.in_flight = sum(lane.in_flight for lane in self._lanes.values())
+        if not self._under_way and self._wake_up is None and (self.stopped is not None or not delays):
+            self._leave_rest()
+        elif delays:
+            self._timer = self._loop.call_later(min(delays), self._pump)
         self._check_end()
+
+    def _leave_rest(self) -> None:
+        """Nothing is under way and nothing will start: whatever has not ended yet ends now, or the run never would."""
+        if self._outstanding and self.stopped is None:
+            self._break_off(RuntimeError(f"{self._outstanding} tasks were forgotten"))
+        for root in self._roots if self._outstanding else ():
+            self._leave(root)
+
+    def _tell(self, tell: Callable[[], None]) -> None:
+        """Tells somebody who may break at it."""
+        try:
+            tell()
+        except Exception as error:  # noqa: BLE001 - raised again when everything has ended
+            self._break_off(error)
 
     def _fill_lanes(self) -> list[float]:
         """Starts what the lanes let go; returns after how many seconds each wants to be looked at again."""
         delays: list[float] = []
         if self._writer.backlog > _MOST_WAITING_FOR_DISK:
-            return delays
+            return [_LOOK_AT_DISK_AGAIN_S]  # nobody may be waiting for what it has to write, and wake us
         if self._refused and not self._under_way and self._loop.time() >= self._ask_again_at:
             self._claim_refused()
         for lane in list(self._lanes.values()):
@@ -542,7 +572,8 @@ class Scheduler:
 
     def _block(self, tasks: Sequence[Task]) -> None:
         for task in tasks:
-            self._end(task, self.progress.blocked)
+            if not task.has_ended:
+                self._end(task, self.progress.blocked)
             self._block(task.children)
 
     def _leave_halted(self, task: Task, halt: DayDreamingError) -> None:
@@ -552,6 +583,8 @@ class Scheduler:
 
     def _leave(self, task: Task) -> None:
         for each in task.walk():
+            if each.has_ended:  # it waited in a lane when something else about it broke
+                continue
             if self.stopped is not None:
                 self.failed.setdefault(each.member.gen_id, self.stopped)
             self._end(each, self.progress.left)
@@ -562,7 +595,7 @@ class Scheduler:
         task.has_ended = True
         how[task.member.stage] += 1
         self._outstanding -= 1
-        self._claims.end(task)
+        self._tell(lambda: self._claims.end(task))
 
     def _check_end(self) -> None:
         if self._outstanding == 0:
