@@ -70,6 +70,53 @@ def test_what_was_replaced_since_by_a_newer_response_stays_replaced(store: Gener
     assert [version.text_path.read_text() for version in store.versions(Stage.DRAFT, "d_1")] == ["Older."]
 
 
+def test_what_was_read_anew_since_stays_as_it_was_read(store: GenerationStore, ledger: Ledger) -> None:
+    outcome = make_outcome(parsed="As read then.")
+    journal = Journal(store.paths, "dead")
+    journal.append(Entry(make_call(state="answered", owner="dead"), outcome))
+    store.write_outcome(outcome)
+    store.write_parsed(Stage.DRAFT, "d_1", "As read now.", {"parser_name": "newer"})
+    journal.leave()
+    assert recover(store, ledger) == 0
+    assert store.find_parsed(Stage.DRAFT, "d_1") == "As read now."
+    assert store.find_parsed_metadata(Stage.DRAFT, "d_1") == {"parser_name": "newer"}
+
+
+def test_what_a_newer_parser_refused_since_stays_refused(store: GenerationStore, ledger: Ledger) -> None:
+    outcome = make_outcome()
+    journal = Journal(store.paths, "dead")
+    journal.append(Entry(make_call(state="answered", owner="dead"), outcome))
+    store.write_outcome(outcome)
+    store.remove_parsed(Stage.DRAFT, "d_1")
+    store.update_raw_metadata(Stage.DRAFT, "d_1", {"failure": {"reason": "parse_failed"}})
+    journal.leave()
+    recover(store, ledger)
+    assert store.find_parsed(Stage.DRAFT, "d_1") is None
+
+
+def test_a_parsed_text_that_the_kill_prevented_is_written(store: GenerationStore, ledger: Ledger) -> None:
+    outcome = make_outcome()
+    journal = Journal(store.paths, "dead")
+    journal.append(Entry(make_call(state="answered", owner="dead"), outcome))
+    store.write_outcome(outcome)
+    store.remove_parsed(Stage.DRAFT, "d_1")
+    journal.leave()
+    assert recover(store, ledger) == 1
+    assert store.find_parsed(Stage.DRAFT, "d_1") == "A response."
+
+
+def test_a_call_that_was_settled_since_is_not_unknown_again(store: GenerationStore, ledger: Ledger) -> None:
+    journal = Journal(store.paths, "dead")
+    journal.note(make_call(owner="dead"))
+    journal.note(make_call("call-2", owner="dead"))
+    ledger.record([make_call(state="failed", cost_usd=0.1, ended_at=2.0, owner="dead")])
+    journal.leave()
+    recover(store, ledger)
+    rows = {row.call_id: (row.state, row.cost_usd) for row in ledger.find_calls("d_1")}
+    assert rows == {"call-1": ("failed", 0.1), "call-2": ("unknown", None)}
+    assert ledger.find_scope("cohort:cohort-1")[1].usd == pytest.approx(0.1 + 0.5)
+
+
 def test_a_call_without_an_end_becomes_unknown_spend_at_its_worst_case(store: GenerationStore, ledger: Ledger) -> None:
     journal = Journal(store.paths, "dead")
     journal.note(make_call(owner="dead"))

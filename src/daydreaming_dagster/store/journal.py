@@ -233,15 +233,34 @@ def _replay(path: Path, store: GenerationStore, ledger: Ledger) -> int:
         for entry in _read_entries(path):
             if entry.call is not None:
                 calls[entry.call.call_id] = entry.call
-            if entry.outcome is not None and not store.is_replaced(entry.outcome):
+            if entry.outcome is not None and not _is_in_place(entry.outcome, store):
                 store.write_outcome(entry.outcome)
                 count += 1
-        ledger.record(list(calls.values()))
+        ledger.record(list(calls.values()), only_news=True)
         os.sync()
         path.unlink(missing_ok=True)
         return count
     finally:
         os.close(handle)
+
+
+def _is_in_place(outcome: Outcome, store: GenerationStore) -> bool:
+    """Whether the attempt is stored: then whatever others made of it since has to stay, a newer reading above all.
+
+    Its parsed text may be missing because the process was killed before it was written, or because somebody's parser
+    refused the response since; the stored metadata tells which.
+    """
+    if store.is_replaced(outcome):
+        return True
+    stage, gen_id = outcome.metadata.stage, outcome.metadata.gen_id
+    stored = store.find_raw_metadata(stage, gen_id)
+    if outcome.text is None or stored is None or store.find_raw(stage, gen_id) is None:
+        return False
+    names = ("call_id", "started_at")
+    if any(stored.get(name) != outcome.raw_metadata.get(name) for name in names):
+        return False
+    is_refused_since = stored.get("failure") is not None and outcome.raw_metadata.get("failure") is None
+    return is_refused_since or outcome.parsed is None or store.find_parsed(stage, gen_id) is not None
 
 
 def _read_entries(path: Path) -> Iterator[Entry]:

@@ -94,6 +94,11 @@ class CallRow:
         return build_scopes(self.run_id, self.cohort_id)
 
     @property
+    def knowledge(self) -> tuple[bool, bool, bool]:
+        """How much is known of it, in an order: what became of it, what it cost, and when it ended."""
+        return self.state != CallState.UNKNOWN, self.cost_usd is not None, self.ended_at is not None
+
+    @property
     def spent(self) -> Amount:
         """What is counted against budgets: what is known, else the worst case."""
         if self.state == CallState.FAILED and self.cost_usd is None:
@@ -192,15 +197,21 @@ class Ledger:
         self._db.close()
 
     # Calls --------------------------------------------------------------------------------------------------------
-    def record(self, rows: Sequence[CallRow]) -> None:
+    def record(self, rows: Sequence[CallRow], *, only_news: bool = False) -> None:
         """Stores calls, counts what they spent, and takes it out of their owners' leases.
 
         A call that is known already is replaced, and its spending corrected: so a lost answer can be looked up later.
+
+        Args:
+            rows: the calls.
+            only_news: leave calls alone of which as much is known already, or more.
         """
         if not rows:
             return
         with self._transaction():
             known = self._find_calls([row.call_id for row in rows])
+            if only_news:
+                rows = [row for row in rows if row.call_id not in known or row.knowledge > known[row.call_id].knowledge]
             changes: defaultdict[tuple[str, str], Amount] = defaultdict(Amount)
             for row in rows:
                 before = known.get(row.call_id)
