@@ -46,6 +46,12 @@ def test_other_prices_and_none_are_told(tmp_path: Path) -> None:
     assert problems(paths, *offers) == ["the endpoint asks for 2 + 8, the table says 1 + ?"]
 
 
+def test_a_price_per_request_is_told_since_no_estimate_knows_it(tmp_path: Path) -> None:
+    paths = root_with(tmp_path, "w,lab/w,Lab,W,true,true,,near,,", "f,lab/f:free,Lab,F,true,true,,near,,")
+    offers = (ModelOffer("lab/w", price_request=0.005), ModelOffer("lab/f:free", price_request=0.0))
+    assert problems(paths, *offers) == ["near asks $0.005 per request on top, which estimates and budgets do not know"]
+
+
 def test_models_that_end_soon_and_parameters_that_nobody_heeds_are_told(tmp_path: Path) -> None:
     paths = root_with(
         tmp_path,

@@ -95,6 +95,11 @@ def _compare(model: Model, endpoint: Endpoint, offered: Sequence[ModelOffer], to
     has_price = endpoint.kind == "openai" and not is_free(model, endpoint)
     prices = _find_other_prices(model, offer) if has_price else None
     problems = _describe_end(offer.expiration_date, today)
+    if offer.price_request and not is_free(model, endpoint):
+        problems.append(
+            f"{endpoint.endpoint} asks ${offer.price_request:g} per request on top, which estimates and budgets do not "
+            "know"
+        )
     if offer.supported_parameters and (ignored := set(model.params) - set(offer.supported_parameters) - _OF_THE_ROUTER):
         problems.append(f"no provider of it heeds {', '.join(sorted(ignored))} (params)")
     return ModelFinding(model, offer, tuple(problems), prices)
