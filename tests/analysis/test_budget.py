@@ -5,9 +5,15 @@ from typing import Any
 import polars as pl
 import pytest
 
-from daydreaming_dagster.analysis.budget import ACCEPTED_SCHEMA, BUDGET_SCHEMA, build_budget, select_accepted
+from daydreaming_dagster.analysis.budget import (
+    ACCEPTED_SCHEMA,
+    BUDGET_SCHEMA,
+    SPENDING_SCHEMA,
+    build_budget,
+    select_accepted,
+)
 from daydreaming_dagster.analysis.ranking import build_ranking
-from daydreaming_dagster.analysis.ratings import CALLS_SCHEMA, MODELS_SCHEMA
+from daydreaming_dagster.analysis.ratings import MODELS_SCHEMA
 
 from .simulated import Truth, simulate_ratings
 
@@ -18,7 +24,7 @@ def call(gen_id: str, stage: str, model: str, **facts: Any) -> dict[str, Any]:
 
 
 def calls(*rows: dict[str, Any]) -> pl.DataFrame:
-    return pl.DataFrame([{name: row.get(name) for name in CALLS_SCHEMA} for row in rows], schema=CALLS_SCHEMA)
+    return pl.DataFrame([{name: row.get(name) for name in SPENDING_SCHEMA} for row in rows], schema=SPENDING_SCHEMA)
 
 
 MODELS = pl.DataFrame([("judge", "fam", 0.001, 0.01)], schema=MODELS_SCHEMA, orient="row")
@@ -34,7 +40,7 @@ def example() -> pl.DataFrame:
         call("d_1", "draft", "writer", cost_usd=0.5, status="truncated"),
         call("e_1", "essay", "writer", cost_usd=2.0, template_id="u"),
         call("v_1", "evaluation", "judge"),
-        call("v_2", "evaluation", "other-judge"),
+        call("v_2", "evaluation", "other-judge", cost_usd_at_most=0.25),
     )
 
 
@@ -52,6 +58,7 @@ def test_the_total_of_a_worked_example() -> None:
         "completion_tokens": 50,
         "cost_usd": pytest.approx(3.7),
         "calls_of_unknown_cost": 1,
+        "unknown_cost_usd_at_most": 0.25,
         "duration_s": 10.0,
         "accepted_ideas": 2,
         "cost_usd_per_accepted_idea": pytest.approx(1.85),
@@ -80,6 +87,17 @@ def test_no_accepted_idea_has_no_price() -> None:
 def test_a_cost_nobody_knows_is_null_and_not_zero() -> None:
     table = build_budget(calls(call("v_1", "evaluation", "other-judge")), MODELS, accepted("writer"))
     assert table.row(0, named=True)["cost_usd"] is None
+
+
+def test_a_bound_is_only_given_when_it_holds_for_all_calls_of_unknown_cost() -> None:
+    bounded = call("v_1", "evaluation", "other-judge", cost_usd_at_most=0.25)
+    paid = call("v_2", "evaluation", "other-judge", cost_usd=0.1, cost_usd_at_most=0.3)
+    older = call("v_3", "evaluation", "other-judge")
+    bounds = [
+        build_budget(calls(*rows), MODELS, accepted()).row(0, named=True)["unknown_cost_usd_at_most"]
+        for rows in ([paid], [paid, bounded], [paid, bounded, older])
+    ]
+    assert bounds == [0.0, 0.25, None]
 
 
 def test_no_calls_give_a_header_with_the_right_types() -> None:

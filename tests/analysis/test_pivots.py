@@ -80,6 +80,16 @@ def test_an_essay_without_any_score_keeps_its_row_and_has_no_sum() -> None:
     assert (row["judge-a_novelty"], row["judge-a_novelty_n"]) == (None, 0)
 
 
+def test_evaluations_that_were_not_made_or_read_yet_are_no_errors() -> None:
+    (row,) = build_generation_scores_pivot(
+        scores_of(
+            evaluation("v_1", "e_1", 6),
+            *(evaluation(f"v_{e}", "e_1", None, error=e) for e in ("not_made", "not_parsed", "parse_failed")),
+        )
+    ).to_dicts()
+    assert (row["n_scores"], row["n_errors"]) == (1, 1)
+
+
 def test_evaluators_whose_joined_names_are_equal_keep_a_column_each() -> None:
     pivot = build_generation_scores_pivot(
         scores_of(

@@ -114,6 +114,14 @@ def test_what_was_not_made_is_a_row_with_what_the_cohort_asks_for(root: RatedRoo
     assert table["parent_gen_id"].to_list() == [member.parent_gen_id for member in evaluations(members)]
     assert table["scale_max"].to_list() == [9.0] * 6
     assert read_all_evaluations(root.workspace()).height == 0
+    essays = {member.gen_id: member for member in members if member.stage is Stage.ESSAY}
+    drafts = {member.gen_id: member for member in members if member.stage is Stage.DRAFT}
+    for row in table.iter_rows(named=True):
+        essay = essays[row["parent_gen_id"]]
+        lineage = [row[name] for name in ("generation_template", "generation_model", "draft_gen_id", "draft_template")]
+        draft = drafts[essay.parent_gen_id]
+        assert lineage == [essay.template_id, essay.llm_model_id, draft.gen_id, draft.template_id]
+        assert row["generation_response_path"] is None
 
 
 def test_the_whole_store_gives_the_rows_of_its_cohort_by_id(root: RatedRoot, members: list[Member]) -> None:

@@ -17,7 +17,7 @@ CONCEPTS = tuple(f"concept-{number}" for number in range(6))
 
 
 def sentences(found: Comparison) -> list[str]:
-    return [describe_contrast(row) for row in found.table.iter_rows(named=True)]
+    return [describe_contrast(row, found.n_questions) for row in found.table.iter_rows(named=True)]
 
 
 @pytest.fixture
@@ -60,6 +60,24 @@ def test_where_nothing_was_planted_nothing_is_found(planted: RatedRoot) -> None:
     assert all(row["p_holm"] > 0.05 for row in found.table.iter_rows(named=True))
     assert all(row["is_equivalent"] for row in found.table.iter_rows(named=True))
     assert "writer and other-writer differ by less than 1.00 points" in sentences(found)[0]
+
+
+CLOSE = {
+    "construct": "novelty", "a": "one", "b": "two", "by": "judge_model", "is_comparable": True, "design": "paired",
+    "effect": -0.27, "low": -0.55, "high": -0.05, "p": 0.031, "p_holm": 0.094, "n_clusters": 20, "margin": None,
+    "is_equivalent": None,
+}  # fmt: skip
+
+
+def test_an_interval_without_zero_that_decides_nothing_is_explained() -> None:
+    assert describe_contrast(CLOSE, 3) == (
+        "novelty: which gives higher scores cannot be told (one less two: −0.27 [−0.55, −0.05] points, p .031, after "
+        "Holm .094, paired over 20 combinations); interval and p are for this question alone: of 3 asked together "
+        "one may look so by chance."
+    )
+    alone = describe_contrast(CLOSE | {"p": 0.06, "p_holm": 0.06}, 1)
+    assert alone.endswith("; the interval alone says otherwise, the test has the last word.")
+    assert describe_contrast(CLOSE | {"high": 0.05, "p": 0.06}, 3).endswith("paired over 20 combinations).")
 
 
 def test_a_judge_that_gives_more_is_not_called_better(planted: RatedRoot) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import polars as pl
 
-from daydreaming_dagster.analysis.ratings import with_list_prices
+from daydreaming_dagster.analysis.ratings import CALLS_SCHEMA, with_list_prices
 from daydreaming_dagster.analysis.schema import Schema, to_schema
 
 ACCEPTED_SCHEMA: Schema = {"essay_gen_id": pl.String(), "generator_model": pl.String()}
 """One row per essay that counts as a result."""
+
+SPENDING_SCHEMA: Schema = {**CALLS_SCHEMA, "cost_usd_at_most": pl.Float64()}
+"""One row per call that was paid for, answered or not; `cost_usd_at_most` is null where nobody set an upper bound."""
 
 BUDGET_SCHEMA: Schema = {
     "level": pl.String(),
@@ -22,6 +25,7 @@ BUDGET_SCHEMA: Schema = {
     "completion_tokens": pl.Int64(),
     "cost_usd": pl.Float64(),
     "calls_of_unknown_cost": pl.Int64(),
+    "unknown_cost_usd_at_most": pl.Float64(),
     "duration_s": pl.Float64(),
     "accepted_ideas": pl.Int64(),
     "cost_usd_per_accepted_idea": pl.Float64(),
@@ -30,8 +34,10 @@ BUDGET_SCHEMA: Schema = {
 
 - `total`; `stage`; `model` (stage and model); `template` (stage, model and template); `generator`: drafts and essays of
   one model, for what its accepted ideas cost.
-- `calls` of which `failed_calls` gave no usable answer. `duration_s` adds up calls, which may have run side by side.
-- `cost_usd` adds up the known costs and leaves out `calls_of_unknown_cost`; it is null when none is known.
+- `calls` of which `failed_calls` gave no usable answer, or none at all; where there is no ledger, only those that left
+  a response. `duration_s` adds up calls, which may have run side by side.
+- `cost_usd` adds up the known costs and leaves out `calls_of_unknown_cost`; it is null when none is known. These came
+  to `unknown_cost_usd_at_most`, the worst case set aside for them; null when that is not known of all of them.
 - `accepted_ideas`, `cost_usd_per_accepted_idea`: for `total` (all stages) and `generator`; null without accepted ideas.
 """
 
@@ -48,7 +54,7 @@ def build_budget(calls: pl.DataFrame, models: pl.DataFrame, accepted: pl.DataFra
     """The spending by stage, model and template; see `BUDGET_SCHEMA`. Without calls only the header.
 
     Args:
-        calls: a frame of `CALLS_SCHEMA`.
+        calls: a frame of `SPENDING_SCHEMA`.
         models: a frame of `MODELS_SCHEMA`, for the prices where the provider named no cost.
         accepted: a frame of `ACCEPTED_SCHEMA`.
     """
@@ -74,6 +80,11 @@ def build_budget(calls: pl.DataFrame, models: pl.DataFrame, accepted: pl.DataFra
     return to_schema(priced_ideas, BUDGET_SCHEMA)
 
 
+def with_no_bounds(calls: pl.DataFrame) -> pl.DataFrame:
+    """Calls of `CALLS_SCHEMA` as a frame of `SPENDING_SCHEMA`: nobody knows what the unpriced ones can have cost."""
+    return to_schema(calls.with_columns(cost_usd_at_most=pl.lit(None, dtype=pl.Float64)), SPENDING_SCHEMA)
+
+
 def select_accepted(ranking: pl.DataFrame, construct: str, at_least: float) -> pl.DataFrame:
     """Essays whose estimate on a construct reaches a number of points, as a frame of `ACCEPTED_SCHEMA`.
 
@@ -89,6 +100,7 @@ def select_accepted(ranking: pl.DataFrame, construct: str, at_least: float) -> p
 
 def _sum_up(calls: pl.DataFrame, level: str, keys: tuple[str, ...]) -> pl.DataFrame:
     cost = pl.col("cost_usd")
+    bounds = pl.col("cost_usd_at_most").filter(cost.is_null())
     figures = (
         calls.with_columns(pl.lit(level).alias("level"))
         .group_by("level", *keys)
@@ -100,6 +112,7 @@ def _sum_up(calls: pl.DataFrame, level: str, keys: tuple[str, ...]) -> pl.DataFr
             pl.col("completion_tokens").sum(),
             pl.when(cost.count() > 0).then(cost.sum()).alias("cost_usd"),
             cost.null_count().cast(pl.Int64).alias("calls_of_unknown_cost"),
+            pl.when(bounds.null_count() == 0).then(bounds.sum()).alias("unknown_cost_usd_at_most"),
             pl.col("duration_s").sum(),
         )
     )

@@ -39,6 +39,8 @@ One row per evaluation, key `gen_id`. `score` is in points of the template's sca
 holds a reason code. Any other null means that the fact is not known.
 """
 
+PENDING = ("not_made", "not_parsed")
+"""Values of `error` of evaluations that have not failed: nobody has asked, or read the answer, yet."""
 
 EVALUATIONS_SCHEMA: Schema = {
     ("number" if name == "score" else name): dtype for name, dtype in PARSED_SCORES_SCHEMA.items()

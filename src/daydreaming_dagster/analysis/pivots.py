@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import polars as pl
 
-from daydreaming_dagster.analysis.parsed_scores import select_valid_scores
+from daydreaming_dagster.analysis.parsed_scores import PENDING, select_valid_scores
 from daydreaming_dagster.analysis.schema import Schema
 
 ESSAY_FACTS: Schema = {
@@ -31,8 +31,9 @@ def build_generation_scores_pivot(scores: pl.DataFrame) -> pl.DataFrame:
 
     Columns: `ESSAY_FACTS`; per evaluator `<model>_<template>` with the mean of its replicates in points; then for each
     `_min`, `_max` and `_n` (how many replicates gave a score; 0 when none did); `sum_scores`, the sum of the means
-    that exist (null when none does); `generation_response_path`; `n_scores` and `n_errors`, evaluations with and
-    without a score. `sum_scores` adds up rubrics, so only essays with the same evaluators compare by it.
+    that exist (null when none does); `generation_response_path`; `n_scores` and `n_errors`, evaluations that gave
+    a score and that failed to: those not made or not read yet are neither. `sum_scores` adds up rubrics, so only essays
+    with the same evaluators compare by it.
 
     Args:
         scores: a frame of `PARSED_SCORES_SCHEMA`.
@@ -149,11 +150,12 @@ def _pivot_by_evaluator(
 def _essay_rows(known: pl.DataFrame) -> pl.DataFrame:
     facts = [name for name in (*ESSAY_FACTS, "generation_response_path") if name != "parent_gen_id"]
     scored = pl.col("score").is_not_null()
+    pending = pl.col("error").fill_null("").is_in(PENDING)
     return known.group_by("parent_gen_id", maintain_order=True).agg(
         *(pl.col(name).drop_nulls().first() for name in facts),
         pl.col("origin_cohort_id").drop_nulls().unique().sort().str.join(";"),
         scored.sum().cast(pl.Int64).alias("n_scores"),
-        (~scored).sum().cast(pl.Int64).alias("n_errors"),
+        (~scored & ~pending).sum().cast(pl.Int64).alias("n_errors"),
     )
 
 

@@ -178,5 +178,5 @@ def with_list_prices(calls: pl.DataFrame, models: pl.DataFrame) -> pl.DataFrame:
     return (
         calls.join(prices, on="llm_model_id", how="left", maintain_order="left")
         .with_columns(cost_usd=pl.coalesce("cost_usd", listed))
-        .select(CALLS_SCHEMA.keys())
+        .select(calls.columns)
     )

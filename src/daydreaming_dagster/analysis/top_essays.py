@@ -21,8 +21,8 @@ TOP_ESSAYS_SCHEMA: Schema = {
 }
 """One row per essay, best first, key `parent_gen_id`.
 
-`score`, in points of the rubric, is the mean over its evaluators (a judge with a rubric), each of which counts once, with
-the mean of its replicates: one that is lost tips no scales. `n` counts evaluations, `judges` who made them.
+`score`, in points of the rubric, is the mean over its evaluators (a judge with a rubric). Each counts once, with the
+mean of its replicates, so that one that is lost tips no scales. `n` counts evaluations, `judges` who made them.
 """
 
 _KEPT = ("combo_id", "draft_template", "generation_template", "generation_model")

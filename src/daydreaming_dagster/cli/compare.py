@@ -54,9 +54,10 @@ def _print_sentences(found: Comparison) -> None:
         for row in found.table.iter_rows(named=True):
             if row["by"] != column:
                 continue
-            print_line(f"  {escape(describe_contrast(row))}")
+            print_line(f"  {escape(describe_contrast(row, found.n_questions))}")
             if row["is_comparable"]:
-                means = f"mean {row['mean_a']:.2f} ({row['n_a']} ratings) against {row['mean_b']:.2f} ({row['n_b']})"
+                means = f"{row['mean_a']:.2f} from {row['n_a']} ratings against {row['mean_b']:.2f} from {row['n_b']}"
+                means += ", means over combinations of their mean"
                 note = f"; {row['note']}" if row["note"] else ""
                 print_line(f"    [dim]{escape(means + note)}[/]")
     for note in found.notes:

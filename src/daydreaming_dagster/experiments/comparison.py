@@ -64,6 +64,11 @@ class Comparison:
         """Whether there is any number at all."""
         return bool(self.table["is_comparable"].any())
 
+    @property
+    def n_questions(self) -> int:
+        """How many differences were tested, which `p_holm` allows for."""
+        return self.table["p"].count()
+
 
 def compare_named(
     workspace: Workspace, a: str, b: str, by: str = "", margin: float | None = None, *, everywhere: bool = False
@@ -121,8 +126,13 @@ def build_contrasts(
     return table.with_columns(p_holm=pl.Series(adjusted, dtype=pl.Float64))
 
 
-def describe_contrast(row: Mapping[str, Any]) -> str:
-    """One row of the contrasts as a sentence: the verdict, then the figures that it rests on."""
+def describe_contrast(row: Mapping[str, Any], n_questions: int) -> str:
+    """One row of the contrasts as a sentence: the verdict, then the figures that it rests on.
+
+    Args:
+        row: of a frame of `CONTRASTS_SCHEMA`.
+        n_questions: how many were asked together, it included.
+    """
     a, b, construct = row["a"], row["b"], row["construct"]
     if not row["is_comparable"]:
         return f"{construct or 'all constructs'}: {row['note']}."
@@ -133,7 +143,7 @@ def describe_contrast(row: Mapping[str, Any]) -> str:
         size = show_effect(row, 1 if row["effect"] > 0 else -1)
         return f"{construct}: {more} {_better(row)} than {less} by {size} points ({figures})."
     difference = f"{a} less {b}: {show_effect(row)} points"
-    return f"{construct}: {_judge_undecided(row, a, b)} ({difference}, {figures})."
+    return f"{construct}: {_judge_undecided(row, a, b)} ({difference}, {figures}){_explain_holm(row, n_questions)}."
 
 
 def _better(row: Mapping[str, Any]) -> str:
@@ -145,6 +155,16 @@ def _judge_undecided(row: Mapping[str, Any], a: str, b: str) -> str:
     if row["is_equivalent"]:
         return f"{a} and {b} differ by less than {show_number(row['margin'], 2)} points"
     return f"which {_better(row)} cannot be told"
+
+
+def _explain_holm(row: Mapping[str, Any], n_questions: int) -> str:
+    """Why an interval without zero in it decides nothing, where that is so."""
+    apart = row["low"] is not None and row["high"] is not None and row["low"] * row["high"] > 0
+    if row["is_equivalent"] or not (apart or (row["p"] is not None and row["p"] < 0.05)):
+        return ""
+    if n_questions < 2:
+        return "; the interval alone says otherwise, the test has the last word"
+    return f"; interval and p are for this question alone: of {n_questions} asked together one may look so by chance"
 
 
 def _find_kind(

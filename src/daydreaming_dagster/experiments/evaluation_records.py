@@ -52,7 +52,7 @@ _ASKED: Schema = {
     "cohort_id": pl.String(),
     "replicate": pl.Int64(),
 }
-"""What a cohort says of an evaluation, which may not have been made yet."""
+"""What a cohort says of a generation, which may not have been made yet."""
 
 _UNREADABLE = "store"
 """Reason of a generation that is not done because one of its files is damaged."""
@@ -60,16 +60,21 @@ _UNREADABLE = "store"
 
 def read_cohort_evaluations(workspace: Workspace, members: Iterable[Member]) -> pl.DataFrame:
     """A cohort's evaluations, made or not, in its order: a frame of `EVALUATIONS_SCHEMA`."""
-    rows = [
-        (m.gen_id, m.parent_gen_id, m.template_id, m.llm_model_id, m.combo_id, m.cohort_id, m.replicate)
-        for m in members
-        if m.stage is Stage.EVALUATION
-    ]
-    asked = pl.DataFrame(rows, schema=_ASKED, orient="row")
+    rows: dict[Stage, list[tuple[object, ...]]] = {stage: [] for stage in Stage}
+    for m in members:
+        facts = (m.gen_id, m.parent_gen_id, m.template_id, m.llm_model_id, m.combo_id, m.cohort_id, m.replicate)
+        rows[m.stage].append(facts)
     known = _read_known(workspace)
-    known[Stage.EVALUATION] = asked.join(
-        known[Stage.EVALUATION], on="gen_id", how="left", suffix="_stored", maintain_order="left"
-    ).with_columns(
+    asked = {stage: _complete(pl.DataFrame(rows[stage], schema=_ASKED, orient="row"), known[stage]) for stage in Stage}
+    for stage in (Stage.DRAFT, Stage.ESSAY):  # what an evaluation was made from may be of another cohort
+        others = known[stage].join(asked[stage], on="gen_id", how="anti")
+        asked[stage] = pl.concat([to_schema(asked[stage], _KNOWN), others])
+    return _build(workspace, asked)
+
+
+def _complete(asked: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
+    """What the store says of generations of a cohort, and what the cohort says where the store is silent."""
+    return asked.join(stored, on="gen_id", how="left", suffix="_stored", maintain_order="left").with_columns(
         *(
             _first_known(f"{name}_stored", name)
             for name in ("parent_gen_id", "template_id", "llm_model_id", "combo_id")
@@ -77,7 +82,6 @@ def read_cohort_evaluations(workspace: Workspace, members: Iterable[Member]) -> 
         _first_known("origin_cohort_id", "cohort_id").alias("origin_cohort_id"),
         pl.col("status").fill_null(str(Status.MISSING)),
     )
-    return _build(workspace, known)
 
 
 def read_all_evaluations(workspace: Workspace) -> pl.DataFrame:
@@ -128,7 +132,9 @@ def _build(workspace: Workspace, known: dict[Stage, pl.DataFrame]) -> pl.DataFra
     )
     complete = joined.with_columns(
         _path(workspace.paths, Stage.EVALUATION, "gen_id").alias("evaluation_response_path"),
-        _path(workspace.paths, Stage.ESSAY, "essay_gen_id").alias("generation_response_path"),
+        pl.when(pl.col("essay_status") != Status.MISSING)
+        .then(_path(workspace.paths, Stage.ESSAY, "essay_gen_id"))
+        .alias("generation_response_path"),
         pl.coalesce("essay_combo_id", "draft_combo_id", "combo_id").alias("combo_id"),
         pl.coalesce("essay_llm_model_id", "draft_llm_model_id").alias("generation_model"),
         pl.col("template_id").alias("evaluation_template"),

@@ -12,7 +12,7 @@ _POINTS = "points of the scale, more is better"
 COLUMNS: Mapping[str, Meaning] = {
     "accepted_ideas": ("essays", "estimated at 7/9 of the scale or more on the first rubric"),
     "adjusted_mean": (_POINTS, "mean as if rated by the average evaluator"),
-    "calls": ("calls", "sent to models, answered or not"),
+    "calls": ("calls", "sent to models, answered or not; without a ledger, those that left a response"),
     "calls_of_unknown_cost": ("calls", "left out of the cost"),
     "ceiling_share": ("share, 0 to 1", "ratings at the best end of the scale"),
     "cohort_id": ("", "cohort that the row belongs to"),
@@ -115,6 +115,7 @@ COLUMNS: Mapping[str, Meaning] = {
     "template_id": ("", "template of the generation"),
     "template_sha256": ("", "SHA-256 of the template's text as it was sent; null when not known"),
     "text": ("", "the essay as a model wrote it; null without one"),
+    "unknown_cost_usd_at_most": ("US dollars", "the most that calls of unknown cost can have cost; null when unknown"),
     "value": (_POINTS, "the score, turned round where lower is better"),
     "missing_share": ("share, 0 to 1", "ratings asked for that are missing"),
 }

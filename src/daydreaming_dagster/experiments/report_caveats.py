@@ -16,6 +16,7 @@ from daydreaming_dagster.experiments.report_wording import (
     show_interval,
     show_number,
     show_share,
+    show_usd,
 )
 from daydreaming_dagster.experiments.template_texts import describe_texts
 from daydreaming_dagster.store.states import Status
@@ -247,7 +248,9 @@ def _unknown_cost(material: Material) -> Iterator[str]:
     total = material.table("budget").filter(pl.col("level") == "total")
     unknown = int(total["calls_of_unknown_cost"].sum() or 0)
     if unknown:
-        yield f"What {show_count(unknown, 'call')} cost is not known; the amounts below leave them out."
+        most = total["unknown_cost_usd_at_most"].item()
+        bound = "" if most is None else f" (at most {show_usd(most)} in all)"
+        yield f"What {show_count(unknown, 'call')} cost is not known{bound}; the amounts below leave them out."
 
 
 def _changed_inputs(material: Material) -> Iterator[str]:

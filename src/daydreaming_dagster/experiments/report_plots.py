@@ -111,10 +111,15 @@ def _rarefaction(material: Material) -> Any:
 
 
 def _cost_quality(material: Material) -> Any:
+    from daydreaming_dagster.analysis.budget import ACCEPTED_SCHEMA, build_budget, with_no_bounds
     from daydreaming_dagster.analysis.cost_quality import build_cost_quality
     from daydreaming_dagster.analysis.plots.sets import plot_cost_quality
+    from daydreaming_dagster.experiments.rating_frames import read_models
 
-    return plot_cost_quality(build_cost_quality(material.ratings, material.table("budget")))
+    # What the essays cost whoever paid for them: those that were taken over, too, and without calls that were lost.
+    models = read_models(material.workspace.catalogue)
+    costs = build_budget(with_no_bounds(material.data.calls), models, pl.DataFrame(schema=ACCEPTED_SCHEMA))
+    return plot_cost_quality(build_cost_quality(material.ratings, costs))
 
 
 PLOTS: Sequence[PlotKind] = (

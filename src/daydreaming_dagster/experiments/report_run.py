@@ -75,7 +75,7 @@ def build_cost_section(material: Material) -> Section:
     sentence = (
         f"{show_count(row['calls'], 'call')} ({row['failed_calls']} of them without a usable answer) used "
         f"{row['prompt_tokens'] or 0:,} prompt and {row['completion_tokens'] or 0:,} completion tokens and cost "
-        f"{show_usd(row['cost_usd'])}."
+        f"{show_usd(row['cost_usd'])}{_describe_unknown(row)}."
     )
     blocks: list[Paragraph | Grid] = [Paragraph(sentence), Paragraph(_describe_ideas(row))]
     several = budget.filter(pl.col("level") == "model").group_by("stage").len().filter(pl.col("len") > 1)["stage"]
@@ -231,10 +231,19 @@ def _describe_ideas(row: dict[str, Any]) -> str:
     )
 
 
+def _describe_unknown(row: dict[str, Any]) -> str:
+    if not row["calls_of_unknown_cost"]:
+        return ""
+    most = row["unknown_cost_usd_at_most"]
+    more = "an unknown amount" if most is None else f"up to {show_usd(most)}"
+    return f", besides {more} for {show_count(row['calls_of_unknown_cost'], 'call')} of unknown cost"
+
+
 def _budget_cells(row: dict[str, Any]) -> tuple[str, ...]:
     cost = show_usd(row["cost_usd"])
     if row["calls_of_unknown_cost"] and row["cost_usd"] is not None:
-        cost += f" + {row['calls_of_unknown_cost']} unknown"
+        most = row["unknown_cost_usd_at_most"]
+        cost += f" + {row['calls_of_unknown_cost']} unknown" + ("" if most is None else f" (≤ {show_usd(most)})")
     return (
         row["stage"] or "",
         row["llm_model_id"] or "all",

@@ -52,6 +52,8 @@ from daydreaming_dagster.experiments.rating_frames import (
     read_models,
     read_rubrics,
 )
+from daydreaming_dagster.experiments.scope import scope_of_cohort
+from daydreaming_dagster.experiments.spending import read_spending
 from daydreaming_dagster.settings import Settings
 from daydreaming_dagster.store.paths import DataPaths
 from daydreaming_dagster.store.tables import read_table, write_table
@@ -205,8 +207,9 @@ def write_rarefaction(workspace: Workspace) -> WrittenTable:
 def write_budget(workspace: Workspace) -> WrittenTable:
     """Calls, tokens, cost and time by stage, model and template, and what an accepted idea cost."""
     ranking = read_table(summary_path(workspace.paths, "ranking"), MAKE_RESULTS)
+    scope = scope_of_cohort(workspace.require_current_cohort())
     table = build_budget(
-        read_calls(workspace, workspace.require_current_cohort().members),
+        read_spending(workspace, scope, read_calls(workspace, scope.members)),
         read_models(workspace.catalogue),
         select_ideas(ranking, workspace.catalogue),
     )

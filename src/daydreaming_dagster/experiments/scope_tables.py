@@ -26,6 +26,7 @@ from daydreaming_dagster.experiments.rating_frames import (
 )
 from daydreaming_dagster.experiments.result_tables import RATING_TABLES, select_ideas
 from daydreaming_dagster.experiments.scope import Scope
+from daydreaming_dagster.experiments.spending import read_spending
 from daydreaming_dagster.settings import Settings
 
 
@@ -36,7 +37,7 @@ class ScopeTables:
     Attributes:
         scores: a frame of `PARSED_SCORES_SCHEMA`.
         ratings: a frame of `RATINGS_LONG_SCHEMA`.
-        calls: a frame of `CALLS_SCHEMA`, of all stages.
+        calls: a frame of `CALLS_SCHEMA`, of all stages: the stored responses.
         texts: a frame of `ESSAY_TEXTS_SCHEMA`.
         combinations: a frame of `COMBOS_SCHEMA`.
         tables: the statistics by name, as in `6_summary`.
@@ -68,7 +69,8 @@ def build_scope_tables(workspace: Workspace, scope: Scope) -> ScopeTables:
     tables["diversity"] = build_diversity(texts, embedder)
     tables["rarefaction"] = build_rarefaction(texts, embedder)
     ideas = select_ideas(tables["ranking"], workspace.catalogue)
-    tables["budget"] = build_budget(calls, read_models(workspace.catalogue), ideas)
+    spending = read_spending(workspace, scope, calls)
+    tables["budget"] = build_budget(spending, read_models(workspace.catalogue), ideas)
     return ScopeTables(scores, ratings, calls, texts, combinations, tables)
 
 
