@@ -100,6 +100,12 @@ def test_a_bound_is_only_given_when_it_holds_for_all_calls_of_unknown_cost() -> 
     assert bounds == [0.0, 0.25, None]
 
 
+def test_a_list_price_does_not_make_a_lost_call_known() -> None:
+    lost = call("v_1", "evaluation", "judge", cost_usd_at_most=0.25)
+    row = build_budget(calls(lost), MODELS, accepted()).row(0, named=True)
+    assert (row["cost_usd"], row["calls_of_unknown_cost"], row["unknown_cost_usd_at_most"]) == (None, 1, 0.25)
+
+
 def test_no_calls_give_a_header_with_the_right_types() -> None:
     table = build_budget(calls(), MODELS, accepted())
     assert table.height == 0

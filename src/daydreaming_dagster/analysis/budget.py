@@ -58,7 +58,9 @@ def build_budget(calls: pl.DataFrame, models: pl.DataFrame, accepted: pl.DataFra
         models: a frame of `MODELS_SCHEMA`, for the prices where the provider named no cost.
         accepted: a frame of `ACCEPTED_SCHEMA`.
     """
-    priced = with_list_prices(calls, models)
+    # Where a worst case was set aside the engine knew the prices, too: what it could not tell by them stays unknown.
+    is_bounded = pl.col("cost_usd_at_most").is_not_null()
+    priced = pl.concat([calls.filter(is_bounded), with_list_prices(calls.filter(~is_bounded), models)])
     levels = [_sum_up(priced, level, keys) for level, keys in _LEVELS.items()]
     written = priced.filter(pl.col("stage").is_in(["draft", "essay"]))
     levels.append(_sum_up(written, "generator", ("llm_model_id",)))
