@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.fakes.scripted_root import make_scripted_directory
 
+from daydreaming_dagster.domain.catalogue import Endpoint
+from daydreaming_dagster.domain.errors import StoreError, UsageError
 from daydreaming_dagster.domain.stages import Stage
+from daydreaming_dagster.engine import run
 from daydreaming_dagster.engine.cohort_run import Choice, plan_cohort_run, run_cohort
 from daydreaming_dagster.engine.records import RunInfo
 from daydreaming_dagster.engine.run import RunReport
 from daydreaming_dagster.engine.workspace import Workspace
 from daydreaming_dagster.settings import Settings
 from daydreaming_dagster.store.index import Index, find_index_errors
+from daydreaming_dagster.store.owners import iter_owner_ids
 from daydreaming_dagster.store.paths import DataPaths
 
 
@@ -42,6 +48,54 @@ def test_what_was_refused_after_the_last_call_is_among_the_errors_that_are_told(
     assert report.stopped is not None
     assert report.stopped in report.errors.values()
     assert "No space left" in report.stopped.what
+
+
+def test_a_misspelt_reason_to_call_again_is_told_with_the_nearest_one(workspace: Workspace) -> None:
+    with pytest.raises(UsageError, match="is truncated meant") as caught:
+        plan_cohort_run(workspace, workspace.plan_cohort(), Choice(retry=["truncatd"]))
+    assert "parse_failed" in caught.value.fix
+    assert "stale" in caught.value.fix
+
+
+def test_every_reason_that_the_documents_tell_can_be_named(workspace: Workspace) -> None:
+    table = Path("docs/troubleshooting.md").read_text().partition("## Reasons of failed")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    reasons = re.findall(r"`(\w+)`", " ".join(rows))
+    assert len(reasons) > 20
+    plan_cohort_run(workspace, workspace.plan_cohort(), Choice(retry=reasons))
+
+
+def test_a_run_that_cannot_open_its_books_leaves_no_sign_of_life(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise StoreError("The ledger cannot be used.", fix="Mend it.")
+
+    monkeypatch.setattr(run, "Ledger", refuse)
+    with pytest.raises(StoreError):
+        run_drafts(workspace)
+    assert not list(iter_owner_ids(workspace.paths))
+
+
+def test_all_clients_are_closed_also_when_one_cannot_be(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[str] = []
+
+    class Client:
+        def __init__(self, endpoint: Endpoint, **_: Any) -> None:
+            self.name = endpoint.endpoint
+
+        async def aclose(self) -> None:
+            closed.append(self.name)
+            raise OSError("a connection that cannot be closed")
+
+    monkeypatch.setattr(run, "open_client", Client)
+    endpoints = {name: Endpoint(name, "openai", "http://127.0.0.1:1/v1") for name in ("first", "second")}
+    clients = run.EndpointClients(endpoints, {}, workspace.paths)
+    for name in endpoints:
+        clients.client(name)
+    with pytest.raises(OSError, match="cannot be closed"):
+        asyncio.run(clients.aclose())
+    assert sorted(closed) == ["first", "second"]
 
 
 def test_a_forecast_that_cannot_be_kept_does_not_hide_what_the_run_did(workspace: Workspace) -> None:

@@ -17,6 +17,7 @@ from daydreaming_dagster.engine.forecast import Forecast, build_record, forecast
 from daydreaming_dagster.engine.plan import Action, Plan, build_plan, decide
 from daydreaming_dagster.engine.progress import Progress
 from daydreaming_dagster.engine.records import RunInfo
+from daydreaming_dagster.engine.retries import require_known_reasons
 from daydreaming_dagster.engine.run import RunOptions, RunReport, run_plan
 from daydreaming_dagster.engine.staleness import (
     CHEAP_MEMBERS,
@@ -265,6 +266,9 @@ def _find_descendants(members: Sequence[Member], gen_id: str) -> set[str]:
 def _plan(workspace: Workspace, index: Index, cohort: CohortRows, choice: Choice) -> Plan:
     members, named = choose_members(cohort, choice)
     state_of = _open_states(index, choice.stages)
+    if choice.retry:
+        failures = (state_of(member).failure for member in members)
+        require_known_reasons(choice.retry, {failure.reason for failure in failures if failure is not None})
     if STALE in choice.retry:
         stale = find_stale(workspace.recipe(cohort.combinations), members, index)
         named |= find_with_descendants(members, (member.gen_id for member, _ in stale))

@@ -1,17 +1,55 @@
-"""When a call that failed is sent again, and which failures end more than one generation."""
+"""When a call that failed is sent again, what can be asked to be, and which failures end more than one generation."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from difflib import get_close_matches
 from enum import Enum, auto
 
-from daydreaming_dagster.domain.errors import ModelCallError, RateLimitedError, RefusedError, TransportError
+from daydreaming_dagster.domain.errors import (
+    ModelCallError,
+    RateLimitedError,
+    RefusedError,
+    TransportError,
+    UsageError,
+)
 
 LONGEST_WAIT_S = 3600.0
 """A server that asks for a longer wait is not busy but done for the day."""
 
 _HALTS_ENDPOINT = frozenset({"unauthorized", "payment_required"})
 _HALTS_MODEL = frozenset({"model_unknown"})
+
+_LASTING = (
+    "truncated empty too_short parse_failed content_filter content_policy context_length max_tokens bad_request "
+    "unauthorized payment_required forbidden privacy_restricted model_unknown stale"
+)
+_PASSING = (
+    "rate_limited daily_quota unreachable connection timeout overloaded server_error bad_response transport budget "
+    "store disk_full parent_missing interrupted internal refused"
+)
+
+
+def require_known_reasons(retry: Collection[str], stored: Collection[str]) -> None:
+    """Checks what is to be called again; passing failures are called again anyway, and may be named.
+
+    Args:
+        retry: as somebody typed it.
+        stored: reasons among the failures at hand, those of other versions among them.
+
+    Raises:
+        UsageError: nothing fails for such a reason.
+    """
+    lasting = _LASTING.split()
+    known = {*lasting, *_PASSING.split(), *stored}
+    for reason in sorted(set(retry) - known):
+        near = get_close_matches(reason, sorted(known), 1)
+        hint = f"; is {near[0]} meant?" if near else ""
+        raise UsageError(
+            f"Nothing fails for the reason {reason!r}, which --retry names{hint}",
+            fix=f"Use --retry with some of these, separated by commas: {', '.join(lasting)}.",
+        )
 
 
 class Reach(Enum):

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 
 from daydreaming_dagster.domain.catalogue import Catalogue, Endpoint, Pool
@@ -96,9 +96,10 @@ class EndpointClients:
         return BatchClient(OpenAICompatibleClient(endpoint, environ=self._environ), self._paths)
 
     async def aclose(self) -> None:
-        """Closes all of them."""
-        for client in self._clients.values():
-            await client.aclose()
+        """Closes all of them, also when one cannot be closed."""
+        async with AsyncExitStack() as stack:
+            for client in self._clients.values():
+                stack.push_async_callback(client.aclose)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,14 +157,17 @@ async def _run(
 ) -> RunReport:
     started = time.perf_counter()
     store, paths = recipe.store, recipe.store.paths
-    clients = EndpointClients(recipe.catalogue.endpoints, environ, paths)
     maker = Maker(recipe, run_info, parse=options.parse)
-    owner, ledger = Owner(paths), Ledger(paths)
+    async with AsyncExitStack() as stack:
+        owner = stack.enter_context(closing(Owner(paths)))
+        ledger = stack.enter_context(closing(Ledger(paths)))
+        stack.callback(ledger.forget_owner, owner.id)
+        clients = EndpointClients(recipe.catalogue.endpoints, environ, paths)
+        stack.push_async_callback(clients.aclose)
 
-    def recover_others() -> int:
-        return recover(store, ledger)
+        def recover_others() -> int:
+            return recover(store, ledger)
 
-    try:
         scopes = build_scopes(run_info.run_id, run_info.cohort_id)
         budget = Budget(ledger, owner.id, scopes, options.budget, recover_others)
         async with DurableWriter(store, owner.id, options.on_stored) as writer:
@@ -185,11 +189,6 @@ async def _run(
             scheduler.request_stop(writer.trouble)
         await settle_unknown(ledger, clients.find_open)
         spending = {row.state: row for row in ledger.summarize(cohort_id=run_info.cohort_id or None)}
-    finally:
-        await clients.aclose()
-        ledger.forget_owner(owner.id)
-        ledger.close()
-        owner.close()
     return RunReport(
         progress=progress,
         errors=scheduler.errors,
