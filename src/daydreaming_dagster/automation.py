@@ -33,6 +33,7 @@ from daydreaming_dagster.engine.cohort_run import (
     Choice,
     plan_cohort_run,
     plan_free_steps,
+    require_keys,
     run_cohort,
     run_free_steps,
 )
@@ -131,6 +132,7 @@ def make_generations(
         run_info = RunInfo(context.run_id, cohort.cohort_id, experiment_id)
         if "raw" in choice.steps:
             plan = run_board.plan = plan_cohort_run(opened, cohort, choice)
+            require_keys(opened, cohort, plan)
             context.log.info(f"{plan.size} generations of {cohort.cohort_id} to make")
             with OutcomeRecorder(recorder) as outcomes:
                 if missed := outcomes.record_missed(opened.store, plan.done_ids):

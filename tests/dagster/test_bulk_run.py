@@ -30,6 +30,18 @@ def test_everything_is_made_and_recorded_and_a_second_run_makes_nothing(scene: S
     assert board.progress.calls == 0
 
 
+def test_a_missing_key_is_told_before_anything_runs(scene: Scene) -> None:
+    scene.build_cohort()
+    scene.root.paths.endpoints_csv.write_text(
+        "endpoint,kind,base_url,api_key_env\nopenrouter,openai,http://127.0.0.1:1/v1,A_KEY_THAT_NOBODY_SET\n"
+    )
+    result, board = scene.make(stages=["draft"])
+    assert not result.success
+    assert "A_KEY_THAT_NOBODY_SET" in tell_failure(result)
+    assert board.report is None
+    assert not stored(scene, Stage.DRAFT, PROMPT)
+
+
 def test_only_the_stages_that_are_named(scene: Scene) -> None:
     scene.build_cohort()
     assert scene.make(stages=["draft", "essay"])[0].success
