@@ -34,6 +34,8 @@ PRICE_PROMPT, PRICE_COMPLETION = 2e-7, 8e-7
 """What the server charges, USD per token."""
 
 MODELS = ("fake/writer", "fake/judge", "fake/writer:free")
+_TURNS_TO_END = 10
+"""Turns of the loop in which transports notice that they end, those that are only just being accepted included."""
 _VARIANTS = 16  # invented texts per kind of prompt, made once: inventing costs more than serving
 
 Trick = Literal["half_body", "hang_up", "never_answer"]
@@ -144,9 +146,10 @@ class OpenAIServer:
     async def __aexit__(self, *_exc: object) -> None:
         if self._listener is not None:
             self._listener.close()
-        for connection in list(self._connections):
-            connection.abort()
-        await asyncio.sleep(0)  # lets the transports notice
+        for _ in range(_TURNS_TO_END):
+            for connection in list(self._connections):
+                connection.abort()
+            await asyncio.sleep(0)
 
     def answer(self, method: str, target: str, headers: Mapping[str, str], raw: bytes) -> Reply:
         """What one request gets.
