@@ -35,7 +35,7 @@ PRICE_PROMPT, PRICE_COMPLETION = 2e-7, 8e-7
 
 MODELS = ("fake/writer", "fake/judge", "fake/writer:free")
 _TURNS_TO_END = 10
-"""Turns of the loop in which transports notice that they end, those that are only just being accepted included."""
+"""Turns of the loop in which accepted connections become transports, and these notice that they end."""
 _VARIANTS = 16  # invented texts per kind of prompt, made once: inventing costs more than serving
 
 Trick = Literal["half_body", "hang_up", "never_answer"]
@@ -144,12 +144,16 @@ class OpenAIServer:
         return self
 
     async def __aexit__(self, *_exc: object) -> None:
-        if self._listener is not None:
-            self._listener.close()
+        if self._listener is None:
+            return
+        # No more are accepted; those that just were become transports only while the listener is open.
+        for listening in self._listener.sockets:
+            asyncio.get_running_loop().remove_reader(listening.fileno())
         for _ in range(_TURNS_TO_END):
             for connection in list(self._connections):
                 connection.abort()
             await asyncio.sleep(0)
+        self._listener.close()
 
     def answer(self, method: str, target: str, headers: Mapping[str, str], raw: bytes) -> Reply:
         """What one request gets.
