@@ -188,7 +188,9 @@ def test_closing_stops_what_runs_and_frees_the_memory() -> None:
 @pytest.mark.slow
 def test_the_terminal_stays_quiet_and_ctrl_c_stays_pythons() -> None:
     code = (
-        "import asyncio, sys, threading, os, signal\n"
+        "import asyncio, signal\n"
+        # A shell starts what runs in its background with SIGINT ignored, and Python leaves it so.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from daydreaming_dagster.domain.catalogue import Endpoint\n"
         "from daydreaming_dagster.llm.embedded import EmbeddedClient\n"
         "from daydreaming_dagster.llm.protocol import ChatRequest\n"
