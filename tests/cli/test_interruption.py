@@ -16,7 +16,7 @@ import pytest
 from tests.fakes.openai_server import Fault, OpenAIServer, serve_in_thread
 from tests.fakes.scripted_root import make_scripted_directory, run_command
 
-pytestmark = pytest.mark.slow
+from daydreaming_dagster.cli.interruption import one_way_to_end
 
 DRAFTS = 2
 
@@ -78,6 +78,21 @@ def waiting_run(folder: Path, server: OpenAIServer, release: threading.Event) ->
         terminal.process.wait()
 
 
+@pytest.fixture
+def _restored() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_restored")
+def test_a_request_to_end_ends_also_what_ignores_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with pytest.raises(KeyboardInterrupt), one_way_to_end():
+        signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_run_that_is_interrupted_stores_what_is_under_way_and_makes_no_tables(
     tmp_path: Path, number: signal.Signals
@@ -98,6 +113,7 @@ def test_a_run_that_is_interrupted_stores_what_is_under_way_and_makes_no_tables(
     assert len(raw) == server.answered
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_gives_up_what_is_under_way_and_says_what_it_may_have_cost(tmp_path: Path) -> None:
     release = threading.Event()
     with serve_in_thread() as server, waiting_run(tmp_path, server, release) as terminal:
@@ -112,6 +128,7 @@ def test_a_second_ctrl_c_gives_up_what_is_under_way_and_says_what_it_may_have_co
     assert len(list((tmp_path / "data" / "gens" / "draft").glob("*/raw.txt"))) == DRAFTS
 
 
+@pytest.mark.slow
 def test_a_closed_terminal_ends_a_run_as_ctrl_c_does(tmp_path: Path) -> None:
     release = threading.Event()
     with serve_in_thread() as server, waiting_run(tmp_path, server, release) as terminal:
@@ -123,6 +140,7 @@ def test_a_closed_terminal_ends_a_run_as_ctrl_c_does(tmp_path: Path) -> None:
     assert "Make what is missing" in ended.stdout
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_tables_are_made_is_no_error(tmp_path: Path) -> None:
     make_scripted_directory(tmp_path, concepts=2)
     terminal = Terminal(tmp_path, "run")

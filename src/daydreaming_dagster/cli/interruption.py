@@ -16,7 +16,7 @@ _Handler = Callable[[int, FrameType | None], None]
 def one_way_to_end() -> Iterator[None]:
     """Passes the other signals on as Ctrl-C, to whatever listens for that at the moment.
 
-    `nohup` sets SIGHUP to be ignored; then it stays so.
+    What the caller set to be ignored stays so: SIGHUP under `nohup`, Ctrl-C in the background of a script.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -33,6 +33,8 @@ def one_way_to_end() -> Iterator[None]:
 
 
 def _end_as_after_ctrl_c(_number: int, _frame: FrameType | None) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        raise KeyboardInterrupt
     signal.raise_signal(signal.SIGINT)
 
 
@@ -44,6 +46,6 @@ def _build_end_without_terminal() -> _Handler:
         nowhere = os.open(os.devnull, os.O_RDWR)
         for descriptor in on_terminal:
             os.dup2(nowhere, descriptor)
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
 
     return end

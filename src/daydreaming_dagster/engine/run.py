@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence, Set
 from contextlib import AsyncExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from types import FrameType
 
 from daydreaming_dagster.domain.catalogue import Catalogue, Endpoint, Pool
 from daydreaming_dagster.domain.errors import DayDreamingError, RunInterruptedError
@@ -251,9 +252,17 @@ def _stop_on_signals(scheduler: Scheduler) -> Iterator[None]:
         )
 
     loop = asyncio.get_running_loop()
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in handlers:
-        loop.add_signal_handler(number, stop)
+
+    def pass_on(_number: int, _frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(stop)
+
+    # Not loop.add_signal_handler: uvloop may call that one twice for a single signal, and the second
+    # time would give up what is under way.
+    before = {
+        number: signal.signal(number, pass_on)
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if signal.getsignal(number) is not signal.SIG_IGN  # a job in the background of a script
+    }
     try:
         yield
     except asyncio.CancelledError:
@@ -261,6 +270,5 @@ def _stop_on_signals(scheduler: Scheduler) -> Iterator[None]:
             raise
         running.uncancel()  # what was done until now is still reported
     finally:
-        for number, handler in handlers.items():
-            loop.remove_signal_handler(number)
+        for number, handler in before.items():
             signal.signal(number, handler)
