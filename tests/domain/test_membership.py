@@ -12,6 +12,8 @@ from daydreaming_dagster.domain.membership import (
     build_cartesian_members,
     build_draft,
     build_essay,
+    find_with_ancestors,
+    find_with_descendants,
     require_distinct_ids,
     require_valid_parents,
 )
@@ -108,3 +110,12 @@ def test_a_cohort_knows_the_parents_of_its_members() -> None:
     assert cohort.require_parent(essay) is draft
     with pytest.raises(MembershipError, match="Invalid parent_gen_id referenced by evaluation"):
         cohort.require_parent(evaluation._replace(parent_gen_id=draft.gen_id))
+
+
+def test_a_lineage_reaches_up_to_the_draft_and_down_to_every_evaluation() -> None:
+    members = build_cartesian_members("cohort-x", ("one", "two"), small_axes())
+    drafts, essays, evaluations = ([m.gen_id for m in members if m.stage is stage] for stage in Stage)
+    assert find_with_ancestors(members, evaluations[0]) == {drafts[0], essays[0], evaluations[0]}
+    assert find_with_descendants(members, [essays[1]]) == {essays[1], evaluations[1]}
+    assert find_with_descendants(members, drafts) == {m.gen_id for m in members}
+    assert find_with_descendants(members, []) == set()

@@ -26,8 +26,9 @@ def stale(
     """Show what was made from inputs that have changed since, by what changed. Exit code 3 if there is any."""
     from daydreaming_dagster.cli.opening import open_workspace
     from daydreaming_dagster.domain.errors import ConfigurationError
+    from daydreaming_dagster.domain.membership import find_with_descendants
     from daydreaming_dagster.domain.stages import Stage
-    from daydreaming_dagster.engine.staleness import find_stale, find_with_descendants, group_stale
+    from daydreaming_dagster.engine.staleness import find_stale, group_stale
     from daydreaming_dagster.store.index import Index
 
     if stage is not None and stage not in set(Stage):

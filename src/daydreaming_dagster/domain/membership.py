@@ -180,6 +180,24 @@ def build_evaluation(essay: Member, template_id: str, llm_model_id: str, replica
     )
 
 
+def find_with_descendants(members: Iterable[Member], gen_ids: Iterable[str]) -> set[str]:
+    """These generations and everything made from them; `members` are parents before children."""
+    found = set(gen_ids)
+    for member in members:
+        if member.parent_gen_id in found:
+            found.add(member.gen_id)
+    return found
+
+
+def find_with_ancestors(members: Iterable[Member], gen_id: str) -> set[str]:
+    """This generation and everything that it is made from."""
+    parents = {member.gen_id: member.parent_gen_id for member in members}
+    found = {gen_id}
+    while gen_id := parents.get(gen_id, ""):
+        found.add(gen_id)
+    return found
+
+
 def require_distinct_ids(members: Iterable[Member]) -> None:
     """Checks that no two generations share an id: their files would be one another's.
 

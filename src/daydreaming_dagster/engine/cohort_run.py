@@ -11,7 +11,7 @@ from typing import Protocol
 from daydreaming_dagster.domain.catalogue import Model
 from daydreaming_dagster.domain.combinations import Combination
 from daydreaming_dagster.domain.errors import StoreError
-from daydreaming_dagster.domain.membership import Member
+from daydreaming_dagster.domain.membership import Member, find_with_ancestors, find_with_descendants
 from daydreaming_dagster.domain.stages import STEPS, Stage
 from daydreaming_dagster.engine.forecast import Forecast, build_record, forecast_plan
 from daydreaming_dagster.engine.plan import Action, Plan, build_plan, decide
@@ -25,7 +25,6 @@ from daydreaming_dagster.engine.staleness import (
     Renaming,
     find_renamings,
     find_stale,
-    find_with_descendants,
 )
 from daydreaming_dagster.engine.steps import StepResult, materialize_parsed, materialize_prompts
 from daydreaming_dagster.engine.workspace import Workspace
@@ -237,30 +236,14 @@ def choose_members(cohort: CohortRows, choice: Choice) -> tuple[list[Member], se
     named: set[str] = set()
     wanted = None if choice.gen_ids is None else set(choice.gen_ids)
     if choice.lineage_of is not None:
-        named = _find_descendants(cohort.members, choice.lineage_of)
-        wanted = named | _find_ancestors(cohort.members, choice.lineage_of)
+        named = find_with_descendants(cohort.members, [choice.lineage_of])
+        wanted = named | find_with_ancestors(cohort.members, choice.lineage_of)
     members = [
         member
         for member in cohort.members
         if member.stage in choice.stages and (wanted is None or member.gen_id in wanted)
     ]
     return members, named
-
-
-def _find_ancestors(members: Sequence[Member], gen_id: str) -> set[str]:
-    parents = {member.gen_id: member.parent_gen_id for member in members}
-    found = set()
-    while gen_id := parents.get(gen_id, ""):
-        found.add(gen_id)
-    return found
-
-
-def _find_descendants(members: Sequence[Member], gen_id: str) -> set[str]:
-    found = {gen_id}
-    for member in members:  # parents stand before their children
-        if member.parent_gen_id in found:
-            found.add(member.gen_id)
-    return found
 
 
 def _plan(workspace: Workspace, index: Index, cohort: CohortRows, choice: Choice) -> Plan:

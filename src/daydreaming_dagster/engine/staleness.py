@@ -78,15 +78,6 @@ def find_stale(recipe: Recipe, members: Iterable[Member], index: Index) -> Itera
             yield member, change
 
 
-def find_with_descendants(members: Iterable[Member], gen_ids: Iterable[str]) -> set[str]:
-    """These generations and everything made from them; `members` are parents before children."""
-    found = set(gen_ids)
-    for member in members:
-        if member.parent_gen_id in found:
-            found.add(member.gen_id)
-    return found
-
-
 def group_stale(stale: Iterable[tuple[Member, Difference]]) -> list[StaleGroup]:
     """By stage, cause, template and model; the largest groups of a stage first."""
     groups: dict[tuple[Stage, str, str, str], StaleGroup] = {}
