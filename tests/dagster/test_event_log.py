@@ -6,7 +6,7 @@ import multiprocessing
 import shutil
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ from sqlalchemy import Connection, select
 from sqlalchemy.exc import OperationalError
 
 from daydreaming_dagster.resources.event_log import BatchedSqliteEventLogStorage
+from daydreaming_dagster.resources.event_rows import Materialization
 from daydreaming_dagster.resources.recorder import EventRecorder, FailedMaterialization
 
 from .homes import BATCHED, STOCK, add_run, open_home
@@ -147,7 +148,7 @@ def test_the_stock_storage_reads_and_continues_what_batches_wrote_and_the_other_
     for configuration, partition in ((BATCHED, "a"), (STOCK, "b"), (BATCHED, "c")):
         with open_home(home, configuration) as instance:
             run = add_run(instance)
-            EventRecorder(instance, run).record([AssetMaterialization("draft_raw", partition=partition)])
+            EventRecorder(instance, run).record(materializations([partition]))
     with open_home(home, STOCK) as instance:
         assert instance.get_materialized_partitions(AssetKey("draft_raw")) == {"a", "b", "c"}
         latest = instance.get_latest_materialization_event(AssetKey("draft_raw"))
@@ -179,29 +180,29 @@ def test_partitions_are_shown_as_made_in_progress_and_failed(instance: DagsterIn
 
     instance.add_dynamic_partitions("drafts", ["a", "b", "c"])
     first = add_run(instance)
-    EventRecorder(instance, first).record([AssetMaterialization(key, partition="a"), failure("b")])
+    EventRecorder(instance, first).record([*materializations("a"), failure("b")])
     assert statuses() == ({"a"}, {"b"}, set())
     instance.report_run_failed(first)
     assert statuses() == ({"a"}, set(), {"b"})
     second = add_run(instance)
-    EventRecorder(instance, second).record([AssetMaterialization(key, partition=name) for name in ("b", "c")])
+    EventRecorder(instance, second).record(materializations("bc"))
     instance.report_run_failed(second)
     assert statuses() == ({"a", "b", "c"}, set(), set())
 
 
 def test_a_wiped_asset_shows_only_what_was_recorded_afterwards(instance: DagsterInstance) -> None:
     key, recorder = AssetKey("draft_raw"), EventRecorder(instance, add_run(instance))
-    recorder.record([AssetMaterialization(key, partition=name) for name in ("a", "b")])
+    recorder.record(materializations("ab"))
     instance.wipe_assets([key])
     assert instance.get_latest_materialization_event(key) is None
     assert instance.get_materialized_partitions(key) == set()
-    recorder.record([AssetMaterialization(key, partition="c")])
+    recorder.record(materializations("c"))
     assert instance.get_materialized_partitions(key) == {"c"}
 
 
 def test_failures_of_an_asset_can_be_paged_through(instance: DagsterInstance) -> None:
     recorder = EventRecorder(instance, add_run(instance))
-    recorder.record([failure("a"), AssetMaterialization("draft_raw", partition="b"), failure("c"), failure("d")])
+    recorder.record([failure("a"), *materializations("b"), failure("c"), failure("d")])
     log, found, cursor, more = instance.event_log_storage, [], None, True
     while more:
         page = log.fetch_failed_materializations(AssetKey("draft_raw"), limit=2, cursor=cursor)
@@ -311,8 +312,8 @@ def record_many(home: Path, writer: int, batches: int, per_batch: int) -> None:
             recorder.record(materializations(f"{writer}-{batch}-{i}" for i in range(per_batch)))
 
 
-def materializations(partitions: Iterator[str]) -> Sequence[AssetMaterialization]:
-    return [AssetMaterialization("draft_raw", partition=partition) for partition in partitions]
+def materializations(partitions: Iterable[str]) -> Sequence[Materialization]:
+    return [Materialization("draft_raw", partition, {}) for partition in partitions]
 
 
 def failure(partition: str) -> FailedMaterialization:

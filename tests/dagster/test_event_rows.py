@@ -16,7 +16,8 @@ from daydreaming_dagster.resources.recorder import EventRecorder
 from .homes import BATCHED, add_run, open_home
 
 texts = st.text(max_size=30)
-facts = st.one_of(texts, st.integers(), st.floats(), st.booleans(), texts.map(MetadataValue.url))
+shown = st.one_of(texts.map(MetadataValue.url), texts.map(MetadataValue.md), texts.map(MetadataValue.path))
+facts = st.one_of(texts, st.integers(), st.floats(), st.booleans(), shown)
 metadata = st.dictionaries(st.text(min_size=1, max_size=10), facts, max_size=5)
 times = st.integers(0, 4_000_000_000_000).map(lambda ms: (ms + 0.5) / 1000)
 

@@ -14,6 +14,7 @@ from dagster import (
 from dagster._core.storage.event_log import InMemoryEventLogStorage
 
 from daydreaming_dagster.resources import recorder as recorder_module
+from daydreaming_dagster.resources.event_rows import Materialization
 from daydreaming_dagster.resources.recorder import EventRecorder, FailedMaterialization
 
 from .homes import add_run
@@ -31,11 +32,12 @@ def read_log(instance: DagsterInstance, run_id: str) -> list[EventLogEntry]:
 
 def test_a_materialization_is_found_under_its_asset_with_partition_metadata_and_run(instance: DagsterInstance) -> None:
     run = add_run(instance)
-    made = AssetMaterialization("draft_raw", partition="a", metadata={"preview": MetadataValue.md("*Dreams*"), "n": 3})
+    metadata = {"at": MetadataValue.url("http://127.0.0.1/essay"), "n": 3}
+    made = Materialization("draft_raw", "a", metadata)
     EventRecorder(instance, run, read_time=lambda: 17.0).record([made])
     event = instance.get_latest_materialization_event(AssetKey("draft_raw"))
     assert event is not None
-    assert event.asset_materialization == made
+    assert event.asset_materialization == AssetMaterialization("draft_raw", partition="a", metadata=metadata)
     assert (event.run_id, event.job_name, event.timestamp) == (run.run_id, "bulk", 17.0005)
 
 
@@ -56,8 +58,8 @@ def test_records_keep_their_order_and_those_of_one_asset_are_a_millisecond_apart
     """Two batches at the same instant, the second of which must not fall back behind the first."""
     run = add_run(instance)
     recorder = EventRecorder(instance, run, read_time=lambda: 100.0)
-    recorder.record([AssetMaterialization("draft_raw", partition=name) for name in "cab"])
-    recorder.record([AssetMaterialization(asset, partition="d") for asset in ("draft_raw", "draft_parsed")])
+    recorder.record([Materialization("draft_raw", name, {}) for name in "cab"])
+    recorder.record([Materialization(asset, "d", {}) for asset in ("draft_raw", "draft_parsed")])
     log = read_log(instance, run.run_id)
     assert [entry.get_dagster_event().partition for entry in log] == ["c", "a", "b", "d", "d"]
     assert [entry.timestamp for entry in log] == [99.9985, 99.9995, 100.0005, 100.0015, 100.0005]
@@ -82,7 +84,7 @@ def test_a_large_batch_is_stored_in_several_transactions(
     monkeypatch.setattr(InMemoryEventLogStorage, "store_event_batch", note_size)
     monkeypatch.setattr(recorder_module, "EVENTS_PER_TRANSACTION", 4)
     run = add_run(instance)
-    EventRecorder(instance, run).record([AssetMaterialization("draft_raw", partition=str(i)) for i in range(10)])
+    EventRecorder(instance, run).record([Materialization("draft_raw", str(i), {}) for i in range(10)])
     assert sizes == [4, 4, 2]
     assert len(read_log(instance, run.run_id)) == 10
 
@@ -91,8 +93,8 @@ def test_what_dagster_was_not_told_before_a_crash_is_found(instance: DagsterInst
     recorder = EventRecorder(instance, add_run(instance))
     recorder.record(
         [
-            AssetMaterialization("draft_raw", partition="a"),
-            AssetMaterialization("draft_prompt", partition="b"),
+            Materialization("draft_raw", "a", {}),
+            Materialization("draft_prompt", "b", {}),
             FailedMaterialization("draft_raw", "c", "Truncated."),
         ]
     )

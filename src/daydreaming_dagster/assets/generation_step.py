@@ -3,19 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from dagster import (
-    AssetExecutionContext,
-    AssetMaterialization,
-    Failure,
-    MaterializeResult,
-    MetadataValue,
-)
+from dagster import AssetExecutionContext, Failure, MaterializeResult, MetadataValue
 from dagster._core.execution.context.metadata_logging import AssetMetadataHandle, OutputMetadataAccumulator
 
 from daydreaming_dagster.domain.errors import DayDreamingError
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.records import RunInfo
 from daydreaming_dagster.engine.steps import Step, StepResult
+from daydreaming_dagster.resources.event_rows import Materialization
 from daydreaming_dagster.resources.explorer_links import link_generation
 from daydreaming_dagster.resources.failures import explain_failures, to_failure
 from daydreaming_dagster.resources.recorder import EventRecorder, FailedMaterialization, Record
@@ -86,7 +81,7 @@ def build_step_records(step: str, result: StepResult) -> Iterator[Record]:
     asset = f"{member.stage}_{step}"
     if result.error is None:
         metadata = _metadata(result, _SHORT_PREVIEW_CHARACTERS)
-        yield AssetMaterialization(asset, partition=member.gen_id, metadata=metadata)
+        yield Materialization(asset, member.gen_id, metadata)
     else:
         yield FailedMaterialization(asset, member.gen_id, str(result.error), {"reason": result.error.reason})
 

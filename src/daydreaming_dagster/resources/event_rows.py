@@ -20,7 +20,7 @@ from dagster import EventLogEntry, MetadataValue, UrlMetadataValue
 _UNLIKELY, _UNLIKELY_TIME = 700_000_000_000_000, 4_100_000_000.5
 """Numbers that nothing else in an event has, and that a float holds exactly."""
 
-Fact = str | int | float | UrlMetadataValue
+Fact = str | int | float | MetadataValue[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Materialization:
     Attributes:
         asset_key: name of the asset, such as `draft_raw`.
         partition: the generation's id.
-        metadata: what is shown beside it.
+        metadata: what is shown beside it; with anything but texts, numbers and addresses it takes Dagster longer.
     """
 
     asset_key: str

@@ -53,7 +53,7 @@ class FailedMaterialization:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
-Record = Materialization | AssetMaterialization | FailedMaterialization
+Record = Materialization | FailedMaterialization
 _Event = Materialization | DagsterEvent
 
 
@@ -114,9 +114,6 @@ class EventRecorder:
         if isinstance(record, Materialization):
             yield record  # most of all: only the storage knows whether more has to be built
             return
-        if isinstance(record, AssetMaterialization):
-            yield self._build_made(record)
-            return
         asset_key = AssetKey(record.asset_key)
         yield DagsterEvent(
             event_type_value=DagsterEventType.ASSET_MATERIALIZATION_PLANNED.value,
@@ -137,14 +134,6 @@ class EventRecorder:
             ),
         )
 
-    def _build_made(self, made: AssetMaterialization) -> DagsterEvent:
-        return DagsterEvent(
-            event_type_value=DagsterEventType.ASSET_MATERIALIZATION.value,
-            job_name=self._run.job_name,
-            message=f"Materialized {made.label}.",
-            event_specific_data=StepMaterializationData(made),
-        )
-
     def _date(self, events: Sequence[_Event]) -> Iterator[float]:
         """When each event happened: all by now, and those of one asset a millisecond apart.
 
@@ -162,7 +151,12 @@ class EventRecorder:
     def _build_entry(self, event: _Event, at: float) -> EventLogEntry:
         if isinstance(event, Materialization):
             made = AssetMaterialization(event.asset_key, partition=event.partition, metadata=event.metadata)
-            event = self._build_made(made)
+            event = DagsterEvent(
+                event_type_value=DagsterEventType.ASSET_MATERIALIZATION.value,
+                job_name=self._run.job_name,
+                message=f"Materialized {made.label}.",
+                event_specific_data=StepMaterializationData(made),
+            )
         failed = event.event_type == DagsterEventType.ASSET_FAILED_TO_MATERIALIZE
         return EventLogEntry(  # type: ignore[no-untyped-call]
             error_info=None,
