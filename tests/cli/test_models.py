@@ -31,7 +31,7 @@ def test_prices_are_asked_for_shown_and_written(root: DataRoot, capsys: Capture)
         assert end("models", "--write-prices", "--dry-run") == 3
         told = capsys.readouterr().out
         assert "mind writer: the endpoint asks for 0.2 + 0.8, the table says ? + ?" in told
-        assert "mind j: near does not offer fake/jude; is fake/judge meant?" in told
+        assert "mind j: near does not offer fake/jude; is 'fake/judge' meant?" in told
         assert "Would write 1 price row into data/1_raw/llm_models.csv." in told
         assert "price_prompt" not in root.paths.models_csv.read_text()
         assert end("models", "--write-prices") == 3, "one of them is still not offered"

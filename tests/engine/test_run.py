@@ -51,7 +51,7 @@ def test_what_was_refused_after_the_last_call_is_among_the_errors_that_are_told(
 
 
 def test_a_misspelt_reason_to_call_again_is_told_with_the_nearest_one(workspace: Workspace) -> None:
-    with pytest.raises(UsageError, match="is truncated meant") as caught:
+    with pytest.raises(UsageError, match="is 'truncated' meant") as caught:
         plan_cohort_run(workspace, workspace.plan_cohort(), Choice(retry=["truncatd"]))
     assert "parse_failed" in caught.value.fix
     assert "stale" in caught.value.fix

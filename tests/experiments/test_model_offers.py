@@ -36,7 +36,7 @@ def problems(paths: DataPaths, *offers: ModelOffer) -> list[str]:
 def test_a_name_that_nobody_offers_is_told_with_the_nearest_one(tmp_path: Path) -> None:
     paths = root_with(tmp_path, "w,lab/writer-5,Lab,W,true,true,,near,,")
     assert problems(paths, ModelOffer("lab/writer-5.5")) == [
-        "near does not offer lab/writer-5; is lab/writer-5.5 meant?"
+        "near does not offer lab/writer-5; is 'lab/writer-5.5' meant?"
     ]
 
 

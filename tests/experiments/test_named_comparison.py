@@ -215,7 +215,7 @@ def test_a_side_without_ratings_is_told(root: RatedRoot) -> None:
     [
         ("judge", "judge", {}, "same_sides", "both sides"),
         ("judge", "novelty", {}, "kinds_differ", "'judge' is a model, 'novelty' is a template"),
-        ("judg", "judge", {}, "unknown_name", "Did you mean judge"),
+        ("judg", "judge", {}, "unknown_name", "is 'judge' meant"),
         ("judge", "writer", {"by": "cohort"}, "unknown_name", "no cohort called 'judge'"),
         ("judge", "writer", {"by": "colour"}, "configuration", "nothing to compare by 'colour'"),
         ("judge", "writer", {"margin": 0.0}, "configuration", "is no margin"),

@@ -332,6 +332,7 @@ def test_a_key_in_the_place_of_its_variable_is_refused_without_being_shown(root:
     [
         ("mine,openai,,", "column base_url: this is no web address (found '')"),
         ("mine,openai,localhost:8000,", "column base_url: this is no web address (found 'localhost:8000')"),
+        ("mine,openrouter_batch,,", "column base_url: this is no web address (found '')"),
         ("mine,grpc,https://a.b,", "column kind: unknown kind of endpoint (found 'grpc')"),
     ],
 )

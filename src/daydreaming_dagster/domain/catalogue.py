@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from daydreaming_dagster.domain.errors import ConfigurationError
 from daydreaming_dagster.domain.stages import Stage
@@ -119,15 +119,24 @@ class Model:
     params: Mapping[str, Any] = field(default_factory=dict)
 
 
+EndpointKind = Literal["openai", "openrouter_batch", "embedded", "scripted"]
+ENDPOINT_KINDS: tuple[EndpointKind, ...] = get_args(EndpointKind)
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """Where requests go. The key itself is never here: `api_key_env` names the variable that holds it."""
 
     endpoint: str
-    kind: Literal["openai", "openrouter_batch", "embedded", "scripted"]
+    kind: EndpointKind
     base_url: str = ""
     api_key_env: str = ""
     extra_body: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def has_server(self) -> bool:
+        """Whether calls go to somebody else, who can be asked for prices and keys, and wants money."""
+        return self.kind in ("openai", "openrouter_batch")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ _UNBOUNDED_ANSWER_TOKENS = 4096
 
 def is_free(model: Model, endpoint: Endpoint) -> bool:
     """Whether calls of the model cost no money, whatever its row says about prices."""
-    return endpoint.kind not in ("openai", "openrouter_batch") or model.model.endswith(":free")
+    return not endpoint.has_server or model.model.endswith(":free")
 
 
 def compute_worst_case(request: ChatRequest, model: Model, endpoint: Endpoint) -> Amount:

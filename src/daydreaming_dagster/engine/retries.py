@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from difflib import get_close_matches
 from enum import Enum, auto
 
 from daydreaming_dagster.domain.errors import (
@@ -14,6 +13,7 @@ from daydreaming_dagster.domain.errors import (
     TransportError,
     UsageError,
 )
+from daydreaming_dagster.utils.wording import suggest
 
 LONGEST_WAIT_S = 3600.0
 """A server that asks for a longer wait is not busy but done for the day."""
@@ -44,10 +44,8 @@ def require_known_reasons(retry: Collection[str], stored: Collection[str]) -> No
     lasting = _LASTING.split()
     known = {*lasting, *_PASSING.split(), *stored}
     for reason in sorted(set(retry) - known):
-        near = get_close_matches(reason, sorted(known), 1)
-        hint = f"; is {near[0]} meant?" if near else ""
         raise UsageError(
-            f"Nothing fails for the reason {reason!r}, which --retry names{hint}",
+            f"Nothing fails for the reason {reason!r}, which --retry names{suggest(reason, known)}",
             fix=f"Use --retry with some of these, separated by commas: {', '.join(lasting)}.",
         )
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,7 @@ from daydreaming_dagster.experiments.report_wording import join_words, show_effe
 from daydreaming_dagster.experiments.scope import Scope, list_experiments, read_scope, scope_of_cohort, scope_of_store
 from daydreaming_dagster.experiments.scope_tables import build_scope_ratings
 from daydreaming_dagster.store.cohorts import iter_cohort_ids, read_cohort
-from daydreaming_dagster.utils.wording import show_count
+from daydreaming_dagster.utils.wording import show_count, suggest
 
 KINDS: Mapping[str, tuple[str, ...]] = {
     "cohort": ("cohort_id",),
@@ -218,10 +217,9 @@ def _list_known(workspace: Workspace, kinds: Iterable[str], whole: Scope | None)
 
 
 def _unknown(name: str, known: Mapping[str, set[str]]) -> ConfigurationError:
-    near = get_close_matches(name, sorted(set().union(*known.values())), n=3)
-    hint = f" Did you mean {', '.join(near)}?" if near else ""
+    hint = suggest(name, set().union(*known.values()), most=3) or "."
     return ConfigurationError(
-        f"There is no {join_words(list(known), 'or')} called '{name}'.{hint}",
+        f"There is no {join_words(list(known), 'or')} called '{name}'{hint}",
         fix="See what there is: templates and models in data/1_raw, cohorts in data/cohorts, and daydreaming status",
         reason="unknown_name",
         culprits={"name": name},

@@ -6,16 +6,13 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from difflib import get_close_matches
 
 from daydreaming_dagster.domain.catalogue import Endpoint, Model
 from daydreaming_dagster.domain.errors import ConfigurationError, ModelCallError
 from daydreaming_dagster.engine.prices import is_free
 from daydreaming_dagster.llm.openai_compatible import OpenAICompatibleClient
 from daydreaming_dagster.llm.openrouter_records import ModelOffer
-
-ASKED_KINDS = ("openai", "openrouter_batch")
-"""Kinds of endpoints that have a list of models to ask for."""
+from daydreaming_dagster.utils.wording import suggest
 
 _OF_THE_ROUTER = frozenset({"provider", "route", "models", "transforms", "plugins", "usage", "user"})
 """Fields that never reach a model, and so stand in no model's list of parameters."""
@@ -54,7 +51,7 @@ async def fetch_offers(
 ) -> Offers:
     """Asks every endpoint that serves one of the models, all at once. No model is called, nothing is charged."""
     names = dict.fromkeys(model.endpoint for model in models)
-    asked = [endpoints[name] for name in names if endpoints[name].kind in ASKED_KINDS]
+    asked = [endpoints[name] for name in names if endpoints[name].has_server]
     answers = await asyncio.gather(*(_ask(endpoint, environ) for endpoint in asked))
     return {endpoint.endpoint: answer for endpoint, answer in zip(asked, answers, strict=True)}
 
@@ -88,8 +85,7 @@ def compare_with_offers(
 def _compare(model: Model, endpoint: Endpoint, offered: Sequence[ModelOffer], today: date) -> ModelFinding:
     offer = next((each for each in offered if each.model == model.model), None)
     if offer is None:
-        near = get_close_matches(model.model, [each.model for each in offered], 1)
-        hint = f"; is {near[0]} meant?" if near else ""
+        hint = suggest(model.model, (each.model for each in offered))
         return ModelFinding(model, problems=(f"{endpoint.endpoint} does not offer {model.model}{hint}",))
     # The list tells what single calls cost; batches are cheaper.
     has_price = endpoint.kind == "openai" and not is_free(model, endpoint)

@@ -13,8 +13,6 @@ from daydreaming_dagster.llm.openrouter_records import KeyStatus
 
 _PATIENCE_S = 10.0
 _TURNED_AWAY = frozenset({"unauthorized", "forbidden"})
-KINDS_WITH_SERVER = frozenset({"openai", "openrouter_batch"})
-"""Kinds of endpoint that have somebody to be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +45,10 @@ class KeyCheck:
 
 
 def check_keys(endpoints: Iterable[Endpoint], environ: Mapping[str, str]) -> dict[str, KeyCheck]:
-    """Asks the servers of these endpoints, all at once; those of other kinds are left out."""
+    """Asks the servers of these endpoints, all at once; those without one are left out."""
 
     async def check_all() -> dict[str, KeyCheck]:
-        asked = [endpoint for endpoint in endpoints if endpoint.kind in KINDS_WITH_SERVER]
+        asked = [endpoint for endpoint in endpoints if endpoint.has_server]
         found = await asyncio.gather(*(_check(endpoint, environ) for endpoint in asked))
         return {endpoint.endpoint: check for endpoint, check in zip(asked, found, strict=True)}
 

@@ -10,7 +10,7 @@ import csv
 import io
 import math
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any
 import orjson
 
 from daydreaming_dagster.domain.errors import InputProblem
+from daydreaming_dagster.utils.wording import suggest
 
 _YES, _NO = frozenset({"true", "1", "yes"}), frozenset({"false", "0", "no"})
 _FLAG_ALLOWED = "True, False, 1, 0, yes, no"
@@ -202,13 +203,6 @@ def require_unique(rows: Sequence[tuple[Row, str]], column: str) -> None:
             same = first.text(column) == value
             message = "this id stands" if same else f"this id differs only in case from '{first.text(column)}'"
             row.refuse(column, f"{message} already in line {first.line}")
-
-
-def suggest(name: str, known: Iterable[str]) -> str:
-    """`; is 'x' meant?` with the known name that is most like this one, or nothing where none is."""
-    by_lower = {other.lower(): other for other in known}
-    near = get_close_matches(name.lower(), by_lower, 1)
-    return f"; is '{by_lower[near[0]]}' meant?" if near else ""
 
 
 def show_path(path: Path) -> str:

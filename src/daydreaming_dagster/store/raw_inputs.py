@@ -9,6 +9,7 @@ from typing import Literal, cast
 from daydreaming_dagster.domain.catalogue import (
     DESCRIPTION_LEVELS,
     ENDPOINT_EMBEDDED,
+    ENDPOINT_KINDS,
     ENDPOINT_OPENROUTER,
     POOL_FREE,
     POOL_LOCAL,
@@ -16,6 +17,7 @@ from daydreaming_dagster.domain.catalogue import (
     Catalogue,
     Concept,
     Endpoint,
+    EndpointKind,
     Model,
     Pool,
     Template,
@@ -31,10 +33,10 @@ from daydreaming_dagster.store.input_tables import (
     read_table,
     require_unique,
     show_path,
-    suggest,
 )
 from daydreaming_dagster.store.paths import DataPaths
 from daydreaming_dagster.utils.draft_parsers import DRAFT_PARSERS
+from daydreaming_dagster.utils.wording import suggest
 
 KNOWN_ENDPOINTS: Mapping[str, Endpoint] = {
     ENDPOINT_OPENROUTER: Endpoint(
@@ -243,14 +245,14 @@ def _read_endpoints(paths: DataPaths, log: InputLog) -> dict[str, Endpoint]:
 
 
 def _build_endpoint(row: Row) -> Endpoint:
-    name, kinds = row.require_id("endpoint"), ("openai", "openrouter_batch", "embedded", "scripted")
-    kind = cast(
-        Literal["openai", "openrouter_batch", "embedded", "scripted"],
-        row.choice("kind", kinds, "openai", what="unknown kind of endpoint") if row.require_text("kind") else "openai",
-    )
+    name, kind = row.require_id("endpoint"), "openai"
+    if row.require_text("kind"):
+        kind = row.choice("kind", ENDPOINT_KINDS, kind, what="unknown kind of endpoint")
     known = KNOWN_ENDPOINTS.get(name)
     base_url, api_key_env = row.text("base_url", known.base_url if known else ""), row.text("api_key_env")
-    if kind == "openai" and not _URL.fullmatch(base_url):
+    extra_body = row.json_object("extra_body", reserved=_REQUEST_KEYS)
+    endpoint = Endpoint(name, cast(EndpointKind, kind), base_url, api_key_env, extra_body)
+    if endpoint.has_server and not _URL.fullmatch(base_url):
         row.refuse("base_url", "this is no web address", allowed="such as http://localhost:8000/v1")
     if api_key_env and not _VARIABLE_NAME.fullmatch(api_key_env):
         # Not shown: what stands here instead of a name is most likely the key itself.
@@ -260,7 +262,7 @@ def _build_endpoint(row: Row) -> Endpoint:
             allowed="a name such as OPENROUTER_API_KEY; the key itself belongs into the environment or into .env",
             show=False,
         )
-    return Endpoint(name, kind, base_url, api_key_env, row.json_object("extra_body", reserved=_REQUEST_KEYS))
+    return endpoint
 
 
 def _read_pools(paths: DataPaths, log: InputLog) -> dict[str, Pool]:
