@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,32 @@ def test_raters_who_write_at_once_lose_nothing(tmp_path: Path) -> None:
     found = read_ratings(DataPaths(tmp_path))
     assert found.damaged == []
     assert len(found.current()) == len(found.lines) == PROCESSES * LINES
+
+
+def import_table(folder: str, table: str, barrier: Barrier, added: Queue[int]) -> None:
+    barrier.wait()
+    added.put(import_csv(DataPaths(Path(folder)), table)[0])
+
+
+def test_a_table_that_several_take_in_at_once_is_added_once(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    rows = "".join(f"Ada,e_{number},novelty,5\n" for number in range(2000))
+    table = f"rater,essay_gen_id,evaluation_template,score\n{rows}"
+    barrier, added = context.Barrier(PROCESSES), context.Queue()
+    workers = [context.Process(target=import_table, args=(str(tmp_path), table, barrier, added)) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    assert sorted(added.get(timeout=120) for _ in workers) == [0, 0, 0, 2000]
+    for worker in workers:
+        worker.join(timeout=120)
+        assert worker.exitcode == 0
+    assert len(read_ratings(DataPaths(tmp_path)).lines) == 2000
+
+
+def test_a_table_without_rows_leaves_nothing_behind(tmp_path: Path) -> None:
+    paths = DataPaths(tmp_path)
+    assert import_csv(paths, "rater,essay_gen_id,evaluation_template,score\n") == (0, 0)
+    assert not paths.human_ratings.exists()
 
 
 def test_a_line_cut_off_by_a_crash_spoils_only_itself(tmp_path: Path) -> None:

@@ -13,10 +13,12 @@ import math
 import os
 import re
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -150,22 +152,32 @@ def append_ratings(paths: DataPaths, ratings: Iterable[HumanRating]) -> None:
     Raises:
         StoreError: the disk refuses.
     """
-    content = b"".join(orjson.dumps(asdict(rating)) + b"\n" for rating in ratings)
-    if not content:
-        return
-    path = paths.human_ratings
+    lines = list(ratings)
+    if lines:
+        with _hold(paths.human_ratings) as handle:
+            _append(handle, lines)
+
+
+@contextmanager
+def _hold(path: Path) -> Iterator[int]:
+    """The file, open for adding; until the block ends nobody else adds anything."""
     with files.explain_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
-            size = os.fstat(handle).st_size
-            if size and os.pread(handle, 1, size - 1) != b"\n":
-                content = b"\n" + content
-            files.write_all(handle, content)
-            os.fsync(handle)
+            yield handle
         finally:
             os.close(handle)
+
+
+def _append(handle: int, ratings: Iterable[HumanRating]) -> None:
+    content = b"".join(orjson.dumps(asdict(rating)) + b"\n" for rating in ratings)
+    size = os.fstat(handle).st_size
+    if size and os.pread(handle, 1, size - 1) != b"\n":
+        content = b"\n" + content
+    files.write_all(handle, content)
+    os.fsync(handle)
 
 
 def read_ratings(paths: DataPaths) -> HumanRatings:
@@ -215,13 +227,18 @@ def import_csv(paths: DataPaths, text: str, *, scales: Scales | None = None, sou
             "The table was not taken in:\n" + "\n".join(problems[:_SHOWN_PROBLEMS]) + more,
             fix="Mend these lines, then import the table again; what is there already is not added twice.",
         )
-    known = read_ratings(paths).lines
-    seen = {line.rating_id for line in known} | {_identity(line) for line in known}
-    new: dict[object, HumanRating] = {}
-    for line in found:
-        if line.rating_id not in seen and _identity(line) not in seen:
-            new.setdefault(_identity(line), line)
-    append_ratings(paths, new.values())
+    if not found:
+        return 0, 0
+    # Under one lock, or two imports of the same table at once would each find that the other's lines are not there.
+    with _hold(paths.human_ratings) as handle:
+        known = read_ratings(paths).lines
+        seen = {line.rating_id for line in known} | {_identity(line) for line in known}
+        new: dict[object, HumanRating] = {}
+        for line in found:
+            if line.rating_id not in seen and _identity(line) not in seen:
+                new.setdefault(_identity(line), line)
+        if new:
+            _append(handle, new.values())
     return len(new), len(found) - len(new)
 
 
