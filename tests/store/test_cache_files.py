@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from daydreaming_dagster.store.cache_files import can_write, copy_to_folder, open_copy_in_memory
+from daydreaming_dagster.store.cache_files import (
+    can_write,
+    copy_to_folder,
+    open_cache,
+    open_copy_in_memory,
+    open_for_reading,
+    remove_database,
+)
 
 
 def make_database(path: Path) -> None:
@@ -16,10 +23,24 @@ def make_database(path: Path) -> None:
     database.close()
 
 
+def prepare(database: sqlite3.Connection) -> bool:
+    """Turns down what has other tables than its own."""
+    if names := [row[0] for row in database.execute("SELECT name FROM sqlite_master")]:
+        return names == ["mine"]
+    database.execute("CREATE TABLE mine (value)")
+    return True
+
+
 def list_tables(database: sqlite3.Connection) -> list[str]:
     names = [row[0] for row in database.execute("SELECT name FROM sqlite_master")]
     database.close()
     return names
+
+
+def read_values(database: sqlite3.Connection) -> list[int]:
+    values = [row[0] for row in database.execute("SELECT value FROM mine")]
+    database.close()
+    return values
 
 
 def test_a_file_can_be_made_where_the_nearest_folder_lets_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,3 +77,57 @@ def test_a_file_that_somebody_writes_to_is_not_copied(tmp_path: Path) -> None:
     assert not copy_to_folder(path, elsewhere).exists()
     (tmp_path / "index.sqlite-wal").unlink()
     assert list_tables(sqlite3.connect(copy_to_folder(path, elsewhere))) == ["kept"]
+
+
+@pytest.mark.parametrize("content", [b"", b"damaged" * 1000])
+def test_a_cache_that_cannot_be_used_is_made_anew(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "index.sqlite"
+    path.write_bytes(content)
+    assert list_tables(open_cache(path, prepare)) == ["mine"]
+
+
+def test_a_cache_of_another_version_is_made_anew_and_one_of_this_version_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "index.sqlite"
+    make_database(path)
+    database = open_cache(path, prepare)
+    with database:
+        database.execute("INSERT INTO mine VALUES (1)")
+    database.close()
+    assert read_values(open_copy_in_memory(path)) == [1]
+    assert list_tables(open_cache(path, prepare)) == ["mine"]
+    assert read_values(open_copy_in_memory(path)) == [1]
+
+
+def test_a_database_goes_with_all_that_sqlite_keeps_beside_it(tmp_path: Path) -> None:
+    path, database = tmp_path / "index.sqlite", open_cache(tmp_path / "index.sqlite", prepare)
+    assert len(list(tmp_path.iterdir())) == 3
+    remove_database(path)
+    assert list(tmp_path.iterdir()) == []
+    database.close()
+
+
+def test_reading_sees_what_somebody_is_writing_and_cannot_write(tmp_path: Path) -> None:
+    writer = open_cache(tmp_path / "index.sqlite", prepare)
+    assert read_values(open_copy_in_memory(tmp_path / "index.sqlite")) == []
+    reader = open_for_reading(tmp_path / "index.sqlite")
+    with writer:
+        writer.execute("INSERT INTO mine VALUES (1)")
+    assert reader.execute("SELECT value FROM mine").fetchall() == [(1,)]
+    with pytest.raises(sqlite3.OperationalError):
+        reader.execute("DELETE FROM mine")
+    reader.close()
+    writer.close()
+
+
+def test_reading_leaves_no_trace_unless_the_file_is_to_be_followed(tmp_path: Path) -> None:
+    path = tmp_path / "index.sqlite"
+    open_cache(path, prepare).close()
+    assert list_tables(open_for_reading(path)) == ["mine"]
+    assert [each.name for each in tmp_path.iterdir()] == ["index.sqlite"]
+    reader = open_for_reading(path, follow=True)
+    writer = open_cache(path, prepare)
+    with writer:
+        writer.execute("INSERT INTO mine VALUES (1)")
+    writer.close()
+    assert reader.execute("SELECT value FROM mine").fetchall() == [(1,)]
+    reader.close()

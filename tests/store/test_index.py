@@ -11,8 +11,9 @@ from tests.store.outcomes import make_outcome
 
 from daydreaming_dagster.domain.errors import StoreError
 from daydreaming_dagster.domain.stages import Stage
+from daydreaming_dagster.store.cache_files import remove_database
 from daydreaming_dagster.store.generations import GenerationStore, Outcome
-from daydreaming_dagster.store.index import Index, find_index_errors, rebuild_index
+from daydreaming_dagster.store.index import Index, find_index_errors
 from daydreaming_dagster.store.paths import DataPaths
 from daydreaming_dagster.store.states import Status, read_state
 
@@ -153,7 +154,7 @@ def test_a_file_rewritten_in_place_is_found_by_the_check(store: GenerationStore,
     settle(store, outcome)
     (problem,) = find_index_errors(store)
     assert "score = 7.0, the files say 3.0" in problem
-    rebuild_index(store)
+    remove_database(store.paths.index)
     assert find_index_errors(store) == []
 
 
@@ -176,10 +177,8 @@ def test_the_command_that_mends_the_index_is_for_one_place_whatever_its_name(tmp
 
 def test_a_damaged_index_is_made_anew(store: GenerationStore) -> None:
     write(store, make_outcome("d_1"))
-    rebuild_index(store)
+    store.paths.index.parent.mkdir(parents=True)
     store.paths.index.write_bytes(b"this is not a database, whatever its name says" * 100)
-    for suffix in ("-wal", "-shm"):
-        store.paths.index.with_name(store.paths.index.name + suffix).unlink(missing_ok=True)
     index = Index(store)
     assert list(index.refresh(Stage.DRAFT)) == ["d_1"]
     index.close()

@@ -10,6 +10,7 @@ import pytest
 from tests.explorer.readable_store import ReadableStore
 
 from daydreaming_dagster.domain.stages import Stage
+from daydreaming_dagster.store.cache_files import remove_database
 from daydreaming_dagster.store.search_index import SearchIndex, build_match, find_title, open_reader
 
 
@@ -96,8 +97,7 @@ def test_a_score_off_the_scale_does_not_count(store: ReadableStore) -> None:
 @pytest.mark.parametrize("content", [b"", b"no database at all" * 100])
 def test_a_damaged_index_is_made_anew(store: ReadableStore, content: bytes) -> None:
     store.site.close()
-    for suffix in ("-wal", "-shm"):
-        store.paths.search_index.with_name(store.paths.search_index.name + suffix).unlink(missing_ok=True)
+    remove_database(store.paths.search_index)
     store.paths.search_index.write_bytes(content)
     store.refresh()
     assert len(store.site.rows("SELECT * FROM generation")) == len(store.members)

@@ -22,6 +22,7 @@ from daydreaming_dagster.domain.errors import DayDreamingError, RateLimitedError
 from daydreaming_dagster.engine.prices import is_free
 from daydreaming_dagster.llm.openrouter_records import KeyStatus
 from daydreaming_dagster.store import files
+from daydreaming_dagster.store.cache_files import open_for_reading
 from daydreaming_dagster.store.paths import DataPaths
 
 DAY_S = 86_400
@@ -213,7 +214,7 @@ def read_day_use(paths: DataPaths, pool: Pool, now_s: float) -> DayUse:
     path = find_pool_folder(paths, pool) / _FILE
     if not path.exists():
         return DayUse(_find_reset(now_s), pool.requests_per_day)
-    with _explain(path), closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+    with _explain(path), closing(open_for_reading(path, follow=True)) as database:
         return _read(database, pool.requests_per_day, now_s)
 
 

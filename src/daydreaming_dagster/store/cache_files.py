@@ -1,11 +1,14 @@
-"""SQLite files that only remember what other files say, on disks and in folders where they cannot be kept."""
+"""SQLite files: read without a trace; and those that only remember what other files say, where they cannot be kept."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
+
+_BUSY_TIMEOUT_S = 60.0
 
 
 def can_write(path: Path) -> bool:
@@ -14,13 +17,54 @@ def can_write(path: Path) -> bool:
     return os.access(next(parents), os.W_OK | os.X_OK) and (not path.exists() or os.access(path, os.W_OK))
 
 
+def open_cache(path: Path, prepare: Callable[[sqlite3.Connection], bool]) -> sqlite3.Connection:
+    """A database that can be made anew from other files: a damaged one is, and one that `prepare` turns down.
+
+    Args:
+        path: the file; its folder exists.
+        prepare: makes the tables of an empty database; False when what is there cannot be used.
+    """
+    database = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, check_same_thread=False)
+    try:
+        # Nothing is lost that the other files would not say.
+        database.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;")
+        if prepare(database):
+            return database
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError):
+            database.close()
+            raise
+    database.close()
+    remove_database(path)
+    return open_cache(path, prepare)
+
+
+def remove_database(path: Path) -> None:
+    """Removes the file and what SQLite keeps beside it: a log that stayed would be taken for the next one's."""
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def open_for_reading(path: Path, *, follow: bool = False) -> sqlite3.Connection:
+    """A connection to an existing file that changes nothing and, if it can, leaves no file of SQLite's beside it.
+
+    Args:
+        path: the file.
+        follow: also see what others write while the connection is open. A file with a log (WAL) can be followed only
+            in a folder that can be written to.
+    """
+    # What has no log beside it is whole in itself; opened as unchanging, SQLite makes no files of its own.
+    is_live = follow or (path.with_name(f"{path.name}-wal").exists() and can_write(path))
+    address = f"{path.absolute().as_uri()}?{'mode=ro' if is_live else 'immutable=1'}"
+    return sqlite3.connect(address, uri=True, timeout=_BUSY_TIMEOUT_S, check_same_thread=False)
+
+
 def open_copy_in_memory(path: Path) -> sqlite3.Connection:
     """A database in memory with what the file holds; empty when there is no file or it is damaged."""
     copy = sqlite3.connect(":memory:", check_same_thread=False)
     if not path.exists():
         return copy
-    # Opened as unchanging, SQLite makes no files of its own beside it.
-    original = sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)
+    original = open_for_reading(path)
     try:
         original.backup(copy)
     except sqlite3.DatabaseError:

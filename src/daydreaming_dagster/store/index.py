@@ -27,7 +27,7 @@ from daydreaming_dagster.domain.errors import StoreError
 from daydreaming_dagster.domain.scores import ScoreRefused, read_parsed_number
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.store import files
-from daydreaming_dagster.store.cache_files import can_write, open_copy_in_memory
+from daydreaming_dagster.store.cache_files import can_write, open_cache, open_copy_in_memory
 from daydreaming_dagster.store.generations import GenerationMetadata, GenerationStore, Outcome
 from daydreaming_dagster.store.paths import METADATA, PARSED, RAW, RAW_METADATA, VERSIONS, DataPaths
 from daydreaming_dagster.store.states import MISSING_STATE, Failure, GenerationState, Status, state_of_metadata
@@ -139,10 +139,11 @@ class Index:
         self._settling_ns = 0 if read_only else SETTLED_NS  # what is not kept cannot mislead anybody later
         with _explain(self._paths):
             if read_only:
-                self._db = _prepare(open_copy_in_memory(self._paths.index))
+                self._db = open_copy_in_memory(self._paths.index)
+                _prepare(self._db)
                 return
             self._paths.index.parent.mkdir(parents=True, exist_ok=True)
-            self._db = _open(self._paths)
+            self._db = open_cache(self._paths.index, _prepare)
 
     def close(self) -> None:
         """Closes the connection."""
@@ -310,17 +311,6 @@ def find_index_errors(store: GenerationStore) -> list[str]:
     return problems
 
 
-def rebuild_index(store: GenerationStore) -> int:
-    """Makes the index anew from the files; returns how many generations it holds."""
-    for suffix in ("", "-wal", "-shm"):
-        store.paths.index.with_name(store.paths.index.name + suffix).unlink(missing_ok=True)
-    index = Index(store)
-    try:
-        return sum(len(index.refresh(stage)) for stage in Stage)
-    finally:
-        index.close()
-
-
 def _says_all(outcome: Outcome) -> bool:
     """Whether files that only the disk knows (an earlier response, its parsed text) cannot change the summary."""
     return outcome.parsed is not None or (outcome.text is not None and outcome.raw_metadata.get("failure") is not None)
@@ -421,20 +411,7 @@ def _mean_and_sd(mean: float | None, mean_of_squares: float | None) -> tuple[flo
     return mean, math.sqrt(max(0.0, mean_of_squares - mean**2))
 
 
-def _open(paths: DataPaths) -> sqlite3.Connection:
-    database = sqlite3.connect(paths.index, timeout=60.0, check_same_thread=False)
-    try:
-        database.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;")  # a cache: the files are the truth
-        return _prepare(database)
-    except sqlite3.OperationalError:
-        raise
-    except sqlite3.DatabaseError:
-        database.close()
-        paths.index.unlink(missing_ok=True)  # damaged: it is made anew
-        return _open(paths)
-
-
-def _prepare(database: sqlite3.Connection) -> sqlite3.Connection:
+def _prepare(database: sqlite3.Connection) -> bool:
     version = database.execute("PRAGMA user_version").fetchone()[0]
     columns = ", ".join(f"{name} {_TYPES.get(name, '')}" for name in _COLUMNS[1:])
     for stage in Stage:
@@ -443,7 +420,7 @@ def _prepare(database: sqlite3.Connection) -> sqlite3.Connection:
         database.execute(f"CREATE TABLE IF NOT EXISTS {stage} (gen_id TEXT PRIMARY KEY, {columns}) WITHOUT ROWID")
     database.execute(f"PRAGMA user_version = {_VERSION}")
     database.commit()
-    return database
+    return True
 
 
 @contextmanager

@@ -32,6 +32,7 @@ import orjson
 from daydreaming_dagster.domain.errors import DayDreamingError, StoreError
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.store import files
+from daydreaming_dagster.store.cache_files import open_cache, open_for_reading
 from daydreaming_dagster.store.cohorts import iter_cohort_ids, read_cohort
 from daydreaming_dagster.store.combinations import read_combo_registry
 from daydreaming_dagster.store.generations import GenerationMetadata, GenerationStore, Outcome
@@ -155,7 +156,7 @@ class SearchIndex:
         self._parent_text = lru_cache(maxsize=_PARENTS_KEPT)(self._find_parent_text)
         with _explain(self._place):
             self._place.parent.mkdir(parents=True, exist_ok=True)
-            self._db = _open_writer(self._place)
+            self._db = open_cache(self._place, _prepare)
 
     def close(self) -> None:
         """Closes the connection."""
@@ -492,8 +493,7 @@ REVISION = "SELECT value FROM fact WHERE name = 'revision'"
 def open_reader(place: Path) -> sqlite3.Connection:
     """A connection to the index, for one thread at a time, that can read and nothing else."""
     with _explain(place):
-        address = f"{place.absolute().as_uri()}?mode=ro"
-        database = sqlite3.connect(address, uri=True, timeout=60.0, check_same_thread=False)
+        database = open_for_reading(place, follow=True)
         database.row_factory = sqlite3.Row
         database.executescript("PRAGMA query_only = ON; PRAGMA cache_size = -8192;")
     return database
@@ -547,27 +547,16 @@ def _marks(count: int) -> str:
     return ", ".join("?" * count)
 
 
-def _open_writer(place: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(place, timeout=60.0, check_same_thread=False)
-    try:
-        version = database.execute("PRAGMA user_version").fetchone()[0]
-        # A cache: the files are the truth.
-        database.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF; PRAGMA cache_size=-65536;")
-        if version == _VERSION:
-            return database
-        if version == 0 and not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            # Words wait in memory for so many bytes before they are sorted in: fewer pieces to merge later.
-            hold = f"INSERT INTO text (text, rank) VALUES ('hashsize', {_WORDS_HELD_BYTES});"
-            database.executescript(f"BEGIN; {_SCHEMA} {hold} PRAGMA user_version = {_VERSION}; COMMIT;")
-            return database
-    except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.OperationalError):
-            raise
-    # Damaged, or made by another version: it is made anew.
-    database.close()
-    for suffix in ("", "-wal", "-shm"):
-        place.with_name(place.name + suffix).unlink(missing_ok=True)
-    return _open_writer(place)
+def _prepare(database: sqlite3.Connection) -> bool:
+    """Whether the database is of this version, or was empty and now is."""
+    database.execute("PRAGMA cache_size=-65536")
+    version = database.execute("PRAGMA user_version").fetchone()[0]
+    if version == 0 and not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        # Words wait in memory for so many bytes before they are sorted in: fewer pieces to merge later.
+        hold = f"INSERT INTO text (text, rank) VALUES ('hashsize', {_WORDS_HELD_BYTES});"
+        database.executescript(f"BEGIN; {_SCHEMA} {hold} PRAGMA user_version = {_VERSION}; COMMIT;")
+        return True
+    return bool(version == _VERSION)
 
 
 @contextmanager
