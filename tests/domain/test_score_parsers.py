@@ -100,7 +100,8 @@ def test_every_reason_code_occurs_in_the_tests() -> None:
 
 WORDS = """
 The essay a b A final overall score scores my rating Note result bottom line tl dr tl;dr sc ore out of ten range scale
-from one to seven step is ends with wait make it revised would give this think reasoning ESSAY BEGINS - -- ' ( ) . ! ? ;
+from one to seven 0 1 5 7 9 10 100 1984 0-9 (1-5) 3. 2) points point of maximum
+step is ends with wait make it revised would give this think reasoning ESSAY BEGINS - -- ' ( ) . ! ? ;
 , judge's (a) (score) total's
 """
 SAID = st.sampled_from(WORDS.split()) | st.text('abz S7:*#|<>/"é–\t\r', max_size=3)
@@ -128,9 +129,11 @@ def test_labels_are_found_by_words_as_by_the_whole_pattern(text: str) -> None:
 
 def test_the_short_way_is_taken_for_prose_and_for_nothing_else() -> None:
     assert find_undisputed_score("A clear idea, if thin.\nIt holds.\n\nSCORE: 7\n", NINE) == 7
-    for text in ("Good: yes.\nSCORE: 7", "Overall fine.\nSCORE: 7", "7 ideas.\nSCORE: 7", "**Good.**\nSCORE: 7"):
+    assert find_undisputed_score("In 1984 there were 7 such ideas.\nSCORE: 7", NINE) == 7
+    for text in ("Good: yes.\nSCORE: 7", "Overall fine.\nSCORE: 7", "**Good.**\nSCORE: 7"):
         assert find_undisputed_score(text, NINE) is None
         assert outcome("in_last_line", text) == 7
+    assert find_undisputed_score("The scale is 1 to 5.\nSCORE: 7", NINE) is None
 
 
 # --- the rules, one by one -------------------------------------------------------------------------------------------

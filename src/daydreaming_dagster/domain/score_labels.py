@@ -48,7 +48,7 @@ _SCORE_WORDS_UNDIVIDED = (
     "|점수|총점|평점|คะแนน"
 )
 _WEAK_WORDS = (
-    "overall|total|final|verdict|results?|answer|note|notes|nota|marks?|points|punkte|evaluation|assessment|boxed"
+    "overall|total|final|verdict|results?|answer|note|nota|marks?|points|punkte|evaluation|assessment|boxed"
     "|gesamt|ergebnis|итого|évaluation|evaluación|avaliação|judge?ment|tl;?dr|bottom line|conclusion|average|mean|sum"
 )
 _WEAK_WORDS_UNDIVIDED = "评价|評價|평가|结果|結果|结论|結論"

@@ -43,6 +43,11 @@ def restated_tops(text: str) -> list[float]:
     ]
 
 
+def restates_scale(text: str) -> bool:
+    """Whether a scale is restated anywhere in a text."""
+    return _RESTATED.search(text) is not None
+
+
 def require_same_top(text: str, scale: Scale) -> None:
     """Refuses a text that restates a scale with another top."""
     for top in restated_tops(text):

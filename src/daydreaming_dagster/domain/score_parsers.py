@@ -13,6 +13,7 @@ from daydreaming_dagster.domain.errors import ConfigurationError, ResponseError
 from daydreaming_dagster.domain.json_scores import read_json_score
 from daydreaming_dagster.domain.response_text import PlainLine, read_plain_lines
 from daydreaming_dagster.domain.score_labels import Rank, find_labels, is_final, is_whole
+from daydreaming_dagster.domain.score_numbers import restates_scale
 from daydreaming_dagster.domain.score_statements import (
     Statement,
     find_sentences,
@@ -112,7 +113,7 @@ SCORE_PARSERS: Mapping[str, Callable[[str, Scale], float]] = {
 """Parser by the name that stands in the `parser` column."""
 
 
-_PROSE = re.compile(r"[A-Za-z ,.;!?'()\n-]*")
+_PROSE = re.compile(r"[A-Za-z0-9 ,.;!?'()\n-]*")
 _CLOSING_SCORE = re.compile(r"SCORE: (0|[1-9]\d{0,2})")
 
 
@@ -120,7 +121,7 @@ def find_undisputed_score(text: str, scale: Scale) -> float | None:
     """The number of a last line `SCORE: 7` when nothing above it can say otherwise; None when that takes a closer look.
 
     Judges are told to end so, and the rules below cost a hundred times as much. Above the line may stand prose only,
-    without a digit, markup, a colon, or a word that announces scores: then none of those rules has anything to find.
+    without markup, a colon, a word that announces scores, or a scale: then none of those rules has anything to find.
     """
     spoken = text.rstrip()
     start = spoken.rfind("\n") + 1
@@ -129,7 +130,9 @@ def find_undisputed_score(text: str, scale: Scale) -> float | None:
         return None
     above, score = spoken[:start], float(closing[1])
     # Two dashes may belong to a line that marks a quoted essay.
-    if not scale.min <= score <= scale.max or "--" in above or next(find_labels(above), None) is not None:
+    if not scale.min <= score <= scale.max or "--" in above or restates_scale(above):
+        return None
+    if next(find_labels(above), None) is not None:
         return None
     return score
 
