@@ -9,14 +9,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from tests.experiments.rated_root import RatedRoot, essays, evaluations, score, spread
+from tests.experiments.rated_root import ESSAY, RatedRoot, essays, evaluations, score, spread
 
 from daydreaming_dagster.domain.errors import ConfigurationError, MembershipError, StoreError
 from daydreaming_dagster.domain.membership import Member
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.experiments.report import build_document, reports_folder, write_report
 from daydreaming_dagster.experiments.report_caveats import find_caveats
-from daydreaming_dagster.experiments.report_document import Document
+from daydreaming_dagster.experiments.report_document import Document, Grid
 from daydreaming_dagster.experiments.report_essays import excerpt
 from daydreaming_dagster.experiments.report_html import escape_markdown, render_html, render_markdown
 from daydreaming_dagster.experiments.report_material import Material, read_material
@@ -240,7 +240,11 @@ def test_a_writer_found_better_is_also_compared_without_judges_of_its_family(roo
     root.run(judge)
     told = text_of(write_out(look_at(root))[1])
     assert "big is better than small by 3.00 [3.00, 3.00] points over 15 combinations" in told
+    assert "writer big is better than small by 3.00" in told
     assert "(without judges of the writer's own family 2.00 [2.00, 2.00])" in told
+    best = re.search(r"The best essay|One of \d+ essays with the best estimate", told)
+    assert best is not None
+    assert re.search(r"estimated at [\d. \[\],]+ \(without judges of its writer's own family", told[best.start() :])
 
 
 def test_a_report_with_judges_of_the_own_family_only_promises_no_ranking_without_them(root: RatedRoot) -> None:
@@ -318,7 +322,7 @@ def test_a_forecast_that_was_kept_is_shown_beside_the_truth(root: RatedRoot) -> 
     files.write_json(root.paths.forecasts / "other.json", {**record, "cohort_id": "another", "run_id": "foreign"})
     (root.paths.forecasts / "damaged.json").write_text("{")
     text = text_of(write_out(look_at(root))[1])
-    assert "run-one calls outside 12 [10, 14] 15" in text
+    assert "run-one calls 12 [10, 14] 15 no" in text
     assert "foreign" not in text
 
 
@@ -379,6 +383,38 @@ def test_essays_that_share_the_first_place_are_told_to(root: RatedRoot) -> None:
     add_judges(root)
     root.run(lambda member: score(6 if member.llm_model_id == "judge" else 7))
     assert "rank 1 of 3 (shared by 3)" in text_of(write_out(look_at(root))[1])
+
+
+def test_a_list_of_the_best_says_how_many_count_as_best(root: RatedRoot) -> None:
+    root.write_concepts([f"concept-{number}" for number in range(6)])
+    add_judges(root)
+    root.run(spread)
+    told = text_of(write_out(look_at(root))[1])
+    assert "P(best): probability of being truly the best." in told
+    assert "P(top k)" not in told
+
+
+def test_rankings_of_few_judges_are_said_to_agree_somewhat_by_chance(root: RatedRoot) -> None:
+    add_judges(root)
+    root.run(spread)
+    assert "except for Kendall's W, which is about 0.50 by chance" in text_of(write_out(look_at(root))[1])
+
+
+def test_the_share_of_equal_replicates_stands_beside_the_judge(root: RatedRoot) -> None:
+    root.write_replicates(evaluation=2)
+    root.run(lambda _: score(5))
+    (section,) = [section for section in write_out(look_at(root))[0].sections if section.title == "Data health"]
+    (leanings,) = [block for block in section.blocks if isinstance(block, Grid) and "Leanings" in block.caption]
+    assert leanings.rows[0][leanings.headers.index("alike")] == "100\N{NO-BREAK SPACE}%"
+
+
+def test_diversity_has_a_row_for_each_group_and_explains_its_columns(root: RatedRoot) -> None:
+    root.write_concepts([f"concept-{number}" for number in range(6)])
+    root.run(spread, essay=lambda member: f"{ESSAY} {member.gen_id}")
+    (section,) = [section for section in write_out(look_at(root))[0].sections if section.title == "Diversity"]
+    (grid,) = [block for block in section.blocks if isinstance(block, Grid)]
+    assert [row[:3] for row in grid.rows if row[0] == "generator model"] == [["generator model", "writer", "15 of 15"]]
+    assert all(f"{header[0].upper()}{header[1:]}:" in grid.caption for header in grid.headers[3:])
 
 
 def test_entries_left_out_of_a_list_with_the_rank_of_its_last_are_counted(root: RatedRoot) -> None:

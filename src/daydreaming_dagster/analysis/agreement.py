@@ -21,6 +21,7 @@ from daydreaming_dagster.analysis.g_study import run_g_study
 from daydreaming_dagster.analysis.panels import Panel, iterate_panels
 from daydreaming_dagster.analysis.schema import Schema, table_of_rows
 from daydreaming_dagster.analysis.statistics.agreement import (
+    compute_kendall_w,
     compute_weighted_kappa,
     draw_alphas,
     draw_kendall_ws,
@@ -55,7 +56,8 @@ for another judge.
 - `icc_a1`, `icc_ak`: how much of the variance of a single rating, or of the mean of all judges, is the essays', when
   the values themselves matter; `icc_ck`: when only differences between essays matter. From variance components, so
   cells may be missing. The first two are about judges in general and therefore need at least three of them.
-- `kendall_w`: agreement of rankings, over units that all judges rated; replicates are averaged first.
+- `kendall_w`: agreement of rankings, over units that all judges rated; replicates are averaged first. By chance it is
+  not 0 but about one over the number of judges.
 - `weighted_kappa`: of two judges, quadratic weights. `intra_judge_alpha`: ordinal, of a judge's replicates.
 - `flag`: `low` below .667, `tentative` below .8, else `reliable`, by the estimate.
 """
@@ -161,7 +163,7 @@ def _kendall(panel: Panel, table: FloatArray, cluster: IntArray, bootstrap: Clus
     complete = ~np.isnan(table).any(axis=1)
     n_units, n_clusters = int(complete.sum()), int(np.unique(cluster[complete]).size)
     n = n_units * len(panel.judges)
-    value = float(draw_kendall_ws(table[complete], cluster[complete], None)[0])
+    value = compute_kendall_w(table.T)
     if len(panel.judges) < 2 or not math.isfinite(value):
         note = _ONE_JUDGE if len(panel.judges) < 2 else "not estimable: no units rated by all judges that differ"
         return "kendall_w", (), Estimate(n=n, n_clusters=n_clusters, note=note), n_units

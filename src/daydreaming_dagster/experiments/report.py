@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+
+import polars as pl
 
 from daydreaming_dagster import __version__
 from daydreaming_dagster.domain.errors import StoreError
@@ -34,6 +37,14 @@ from daydreaming_dagster.utils.wording import show_count
 
 _UNSAFE = re.compile(r"[^\w.+@~-]+")
 _HEALTH_PLOTS = ("score_histograms", "length")
+_DIVERSITY = {
+    "mean_pairwise_cosine": ("cosine", 2),
+    "unique_essays": ("unique", 1),
+    "vendi_score": ("Vendi", 1),
+    "distinct_2": ("distinct-2", 2),
+    "compression_ratio": ("compression", 1),
+}
+"""Measures of diversity: their headings and digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,26 +178,31 @@ def _build_diversity_section(material: Material) -> Section:
     table = material.table("diversity")
     if table.is_empty():
         return Section("Diversity", [Paragraph("Not estimable: fewer than five essays with a text in every group.")])
-    rows = [
-        (
-            row["group_by"].replace("_", " "),
-            row["group"],
-            row["metric"].replace("_", " "),
-            show_interval(row["estimate"], row["low"], row["high"]),
-            f"{row['n']} of {row['n_available']}",
-        )
-        for row in table.iter_rows(named=True)
-    ]
-    embedders = join_words(table["embedder"].drop_nulls().unique().sort().to_list())
+    measures = [name for name in _DIVERSITY if name in table["metric"]]
+    groups = table.group_by("group_by", "group", maintain_order=True).agg(pl.struct(pl.all()).alias("rows"))
+    cells = [_diversity_cells(group_by, group, rows, measures) for group_by, group, rows in groups.iter_rows()]
     caption = (
-        "How different the essays of a group are from each other, at equal numbers within a grouping. Mean pairwise "
-        "cosine: 0 unlike, 1 the same. Vendi score: effective number of different essays. Unique: left when those with "
-        "a cosine of .8 or more to an earlier one are taken as repeats."
+        "How different the essays of a group are from each other, at equal numbers within a grouping. Cosine: mean "
+        "over pairs, 0 unlike, 1 the same. Unique: left when those with a cosine of .8 or more to an earlier one are "
+        "taken as repeats. Vendi: effective number of different essays. Distinct-2: share of the word pairs that are "
+        "different. Compression: how many times shorter they get; the higher, the more they repeat each other."
     )
-    blocks: list[Block] = [Grid(caption, ("grouping", "group", "measure", "value [95 %]", "essays"), rows, n_text=3)]
+    headers = ("grouping", "group", "essays", *(_DIVERSITY[name][0] for name in measures))
+    blocks: list[Block] = [Grid(caption, headers, cells, n_text=2)]
+    embedders = join_words(table["embedder"].drop_nulls().unique().sort().to_list())
     if embedders:
         blocks.append(Paragraph(f"Likeness is measured by {embedders}; cosines of other embedders do not compare."))
     return Section("Diversity", blocks)
+
+
+def _diversity_cells(group_by: str, group: str, rows: list[dict[str, Any]], measures: Sequence[str]) -> list[str]:
+    found = {row["metric"]: row for row in rows}
+    first = rows[0]
+    cells = [group_by.replace("_", " "), group, f"{first['n']} of {first['n_available']}"]
+    for name in measures:
+        row = found[name]
+        cells.append(show_interval(row["estimate"], row["low"], row["high"], _DIVERSITY[name][1]))
+    return cells
 
 
 def _build_method_section() -> Section:

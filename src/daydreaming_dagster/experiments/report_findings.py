@@ -30,6 +30,7 @@ _HARDLY_ANY = 0.05
 """Reliability of the means of essays; with less a ranking shows next to nothing."""
 _ROUGH = 0.5
 """Lower end of a predicted reliability below which the prediction is a guess."""
+_WITHOUT_OWN_FAMILY = " Without own family: the estimate without judges of the writer's own family."
 _OF_REPLICATES = "intra_judge_alpha"
 _STATISTICS = {
     "krippendorff_alpha_ordinal": "Krippendorff's alpha, ordinal",
@@ -81,12 +82,22 @@ def _summarise_order(material: Material, construct: str) -> str:
     estimate = show_interval(row["shrunken"], row["low"], row["high"])
     tied = entries.filter(pl.col("rank") == 1).height
     which = "The best essay" if tied == 1 else f"One of {tied} essays with the best estimate"
-    text = f"{which}, {row['id']} ({about}), is estimated at {estimate}"
+    text = f"{which}, {row['id']} ({about}), is estimated at {estimate}{_rate_by_others(row)}"
     if row["p_top_k"] is not None:
         text += f" and is {_name_top(row['k'])} with a probability of {_show_chance(row['p_top_k'])}"
     if lowest is not None and lowest < _HARDLY_ANY:
         text += "; but that the whole order is chance cannot be ruled out"
     return f"{text}."
+
+
+def _rate_by_others(row: dict[str, Any]) -> str:
+    """An entry's estimate without judges of its writer's own family; nothing where all are of others."""
+    if not row["n_other_family"]:
+        return " by judges of its writer's own family"
+    if row["n_other_family"] == row["n"]:
+        return ""
+    figures = (row["other_family_shrunken"], row["other_family_low"], row["other_family_high"])
+    return f" (without judges of its writer's own family {show_interval(*figures)})"
 
 
 def _summarise_contrasts(material: Material, construct: str) -> str:
@@ -105,7 +116,8 @@ def _summarise_contrast(material: Material, row: dict[str, Any]) -> str:
     sign = _sign_of(row)
     better, worse = (row["a"], row["b"])[::sign]
     units = show_count(row["n_clusters"], "combination")
-    text = f"{better} is better than {worse} by {_show_effect(row, sign)} points over {units}"
+    kind = "writer" if row["by"] == "generator_model" else row["by"].replace("_", " ")
+    text = f"{kind} {better} is better than {worse} by {_show_effect(row, sign)} points over {units}"
     if (others := _find_without_own_family(material, row)) is None:
         return text
     return f"{text} (without judges of the writer's own family {_show_effect(others, sign)})"
@@ -170,17 +182,18 @@ def _ranking_blocks(material: Material, construct: str, level: str) -> Iterator[
         yield Paragraph(f"No {level} was rated.")
         return
     others = entries["n_other_family"].fill_null(0).sum() < entries["n"].sum()
-    headers = [level, "raw mean", "estimate [95 %]", "P(top k)", "ratings"]
-    headers.insert(1, "concepts" if level == "combination" else "concepts and writer")
-    headers += ["without own family"] if others else []
     shown = entries.head(_SHOWN_ENTRIES)
-    rows = [_ranking_cells(material, row, level, with_others=others) for row in shown.iter_rows(named=True)]
     k = shown["k"][0]
+    chance = "P(best)" if k == 1 else f"P(top {k})"
+    about = "concepts" if level == "combination" else "concepts and writer"
+    headers = [level, about, "raw mean", "estimate [95 %]", chance, "ratings", *(["without own family"] * others)]
+    rows = [_ranking_cells(material, row, level, with_others=others) for row in shown.iter_rows(named=True)]
     tied = entries.tail(-len(rows)).filter(pl.col("rank") == shown["rank"][-1]).height
     also = f" ({tied} more share the rank of the last one)" if tied else ""
     yield Grid(
         f"The {len(rows)} best of {entries.height}{also}. Estimate: drawn towards the mean by the share of the spread "
-        f"that is noise, because the first of many is partly lucky. P(top k): probability of being {_name_top(k)}.",
+        f"that is noise, because the first of many is partly lucky. {chance}: probability of being {_name_top(k)}."
+        f"{_WITHOUT_OWN_FAMILY if others else ''}",
         headers,
         rows,
         n_text=2,
@@ -304,16 +317,18 @@ def _agreement_blocks(material: Material, construct: str) -> Iterator[Block]:
     rows = material.table("agreement", construct)
     repeated = (pl.col("statistic") != _OF_REPLICATES) | (pl.col("n") > 0)
     shown = rows.filter(repeated)
+    judges = material.rated.filter(pl.col("construct") == construct)["judge_model"].n_unique()
+    by_chance = f", except for Kendall's W, which is about {show_number(1 / judges)} by chance" if judges > 1 else ""
     yield Grid(
-        "1 is full agreement, 0 what chance gives. Below .667 single ratings should not be relied on, from .8 on "
-        "they may.",
+        f"1 is full agreement, 0 what chance gives{by_chance}. Low is below .667: single ratings should not be relied "
+        "on; from .8 on (reliable) they may.",
         ("statistic", "judges", "verdict", "value [95 %]", "ratings", "combinations"),
         [_agreement_cells(row) for row in shown.iter_rows(named=True)],
         n_text=3,
     )
     if shown.height < rows.height:
         once = join_words(rows.filter(~repeated)["judge_a"].drop_nulls().to_list())
-        yield Paragraph(f"Whether a judge agrees with itself is not known: no replicates that differ of {once}.")
+        yield Paragraph(f"Whether a judge agrees with itself is not known: no replicates of {once}.")
 
 
 def _agreement_cells(row: dict[str, Any]) -> tuple[str, ...]:
@@ -348,7 +363,12 @@ def _component_cells(row: dict[str, Any]) -> tuple[str, ...]:
         if row["share"] is not None
         else NOT_ESTIMABLE
     )
-    return (row["component"], (row["note"] or "–").removeprefix("not estimable: "), share, show_number(row["estimate"]))
+    # Of all templates only rubrics are meant here.
+    source, note = (
+        text.replace("template", "rubric")
+        for text in (row["component"], (row["note"] or "–").removeprefix(f"{NOT_ESTIMABLE}: "))
+    )
+    return (source, note, share, show_number(row["estimate"]))
 
 
 def _describe_panel(material: Material, construct: str) -> str:

@@ -25,6 +25,7 @@ from daydreaming_dagster.utils.wording import show_count
 
 _SHOWN_COMBINATIONS = 100
 _SHOWN_RUNS = 10
+_FORECAST = {"calls": "calls", "tokens": "tokens", "cost_usd": "cost, USD", "seconds": "seconds"}
 _DIGITS = {"cost_usd": 4, "seconds": 1}
 _WHAT_THIS_IS = (
     "Concepts are combined. Models, the writers, make drafts and essays of each combination; models, the judges, rate "
@@ -120,23 +121,24 @@ def build_health_section(material: Material) -> Section:
         )
     )
     blocks += _build_texts(material)
-    blocks.append(
-        Grid(
-            "Leanings of the judges, with 95 % intervals over combinations. Severity: points above (lenient) or below "
-            "(strict) the average evaluator of the same essays. Length: points more per 100 words of essay.",
-            ("rubric", "judge", "severity", "length", "combinations"),
-            [_leaning_cells(row) for row in rows],
-            n_text=2,
-        )
-    )
-    replicated = health.filter(pl.col("identical_replicate_share").is_not_null())
-    if replicated.height:
-        words = [
-            f"{row['judge_model']} with {row['evaluation_template']} {show_share(row['identical_replicate_share'])}"
-            for row in replicated.iter_rows(named=True)
-        ]
-        blocks.append(Paragraph(f"Replicates that gave the same score as each other: {join_words(words)}."))
+    blocks.append(_build_leanings(material, rows))
     return Section("Data health", blocks)
+
+
+def _build_leanings(material: Material, rows: list[dict[str, Any]]) -> Grid:
+    replicated = any(row["identical_replicate_share"] is not None for row in rows)
+    words = material.rated["essay_length_words"]
+    shortest, longest = words.min(), words.max()
+    lengths = "" if shortest is None else f"; these essays have {shortest} to {longest}"
+    alike = " Alike: share of the pairs of replicates that gave the same score." if replicated else ""
+    return Grid(
+        "Leanings of the judges, with 95 % intervals over combinations. Severity: points above (lenient) or below "
+        f"(strict) the average evaluator of the same essays. Length: points more per 100 words of essay{lengths}."
+        f"{alike}",
+        ("rubric", "judge", "severity", "length", *(["alike"] * replicated), "combinations"),
+        [_leaning_cells(row, replicated=replicated) for row in rows],
+        n_text=2,
+    )
 
 
 def _build_texts(material: Material) -> list[Grid]:
@@ -167,12 +169,14 @@ def _compare_forecasts(material: Material) -> list[Paragraph | Grid]:
             interval = show_interval(
                 expected["expected"], expected.get("low"), expected.get("high"), _DIGITS.get(name, 0)
             )
-            inside = "inside" if found.get("inside") else "outside"
-            rows.append((str(record.get("run_id"))[:8], name.replace("_", " "), inside, interval, _show(name, truth)))
+            inside = "yes" if found.get("inside") else "no"
+            rows.append(
+                (str(record.get("run_id"))[:8], _FORECAST.get(name, name), interval, _show(name, truth), inside)
+            )
     if not rows:
         return [Paragraph("No forecast was kept for these runs.")]
-    caption = "What was expected of each run before its first call, with its interval, and what came."
-    return [Grid(caption, ("run", "of what", "truth lies", "forecast", "truth"), rows, n_text=3)]
+    caption = "What was expected of each run before its first call, with a 90 % interval, and what came of it."
+    return [Grid(caption, ("run", "of what", "forecast [90 %]", "came", "within"), rows, n_text=2)]
 
 
 def _read_forecasts(material: Material) -> list[dict[str, Any]]:
@@ -207,12 +211,13 @@ def _use_of_scale_cells(row: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _leaning_cells(row: dict[str, Any]) -> tuple[str, ...]:
+def _leaning_cells(row: dict[str, Any], *, replicated: bool) -> tuple[str, ...]:
     return (
         row["evaluation_template"],
         row["judge_model"],
         show_interval(row["severity"], row["severity_low"], row["severity_high"]),
         show_interval(row["length_slope"], row["length_slope_low"], row["length_slope_high"]),
+        *([show_share(row["identical_replicate_share"])] * replicated),
         str(row["n_clusters"]),
     )
 

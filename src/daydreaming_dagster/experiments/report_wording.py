@@ -23,11 +23,11 @@ _REASONS: Mapping[str, str] = {
 
 
 def show_number(value: float | None, digits: int = 2) -> str:
-    """`4.57`; a dash when there is none."""
+    """`4.57`, `1,234.50`; a dash when there is none."""
     if value is None:
         return "–"
-    text = f"{value:.{digits}f}"
-    return text.replace("-", "−") if float(text) != 0 else text.lstrip("-")
+    text = f"{value:,.{digits}f}"
+    return text.replace("-", "−") if round(value, digits) != 0 else text.lstrip("-")
 
 
 def show_interval(estimate: float | None, low: float | None, high: float | None, digits: int = 2) -> str:

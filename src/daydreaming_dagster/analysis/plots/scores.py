@@ -48,7 +48,7 @@ def plot_score_histograms(ratings: pl.DataFrame) -> Chart:
         .properties(width=220, height=110)
     )
     return finish(
-        bars.facet(facet=alt.Facet("panel:N", sort=None), columns=2),
+        bars.facet(facet=alt.Facet("panel:N", sort=None), columns=_count_columns(rated["evaluation_template"])),
         _HISTOGRAM,
         "A pile at an end of the scale means that the judge cannot tell the essays there apart.",
     )
@@ -106,10 +106,15 @@ def plot_length(ratings: pl.DataFrame) -> Chart:
         data=data(frame),
     ).properties(width=220, height=150)
     return finish(
-        layers.facet(facet=alt.Facet("panel:N", sort=None), columns=2),
+        layers.facet(facet=alt.Facet("panel:N", sort=None), columns=_count_columns(rated["judge_model"])),
         _LENGTH,
         f"Essays in {_LENGTH_GROUPS} groups of equal number by length; more is better; 95 % intervals.",
     )
+
+
+def _count_columns(inner: pl.Series) -> int:
+    """Panels side by side: in three columns where that puts the values of what changes fastest below each other."""
+    return 3 if inner.n_unique() == 3 else 2
 
 
 def _means_by_length(group: pl.DataFrame) -> list[dict[str, float | None]]:
