@@ -19,14 +19,14 @@ from daydreaming_dagster.domain.membership import Axes, Member, build_cartesian_
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.budget import Budget
 from daydreaming_dagster.engine.callbook import CallBook
-from daydreaming_dagster.engine.claims import NoClaims
+from daydreaming_dagster.engine.claims import ClaimSource, NoClaims
 from daydreaming_dagster.engine.lanes import Room
 from daydreaming_dagster.engine.maker import Maker
 from daydreaming_dagster.engine.plan import Plan, build_plan
 from daydreaming_dagster.engine.progress import Progress
 from daydreaming_dagster.engine.recipe import Recipe
 from daydreaming_dagster.engine.records import RunInfo
-from daydreaming_dagster.engine.scheduler import ClaimSource, Scheduler
+from daydreaming_dagster.engine.scheduler import Scheduler
 from daydreaming_dagster.llm.protocol import ChatRequest, ChatResponse, Usage
 from daydreaming_dagster.store.generations import GenerationStore
 from daydreaming_dagster.store.journal import Entry

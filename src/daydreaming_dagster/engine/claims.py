@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from daydreaming_dagster.engine.plan import Action, Task, decide
 from daydreaming_dagster.store.generations import GenerationStore
@@ -34,6 +35,18 @@ class Claimed:
     refused: list[Task] = field(default_factory=list)
     done: list[Task] = field(default_factory=list)
     held: list[Task] = field(default_factory=list)
+
+
+class ClaimSource(Protocol):
+    """Keeps processes apart."""
+
+    def claim(self, roots: Sequence[Task], retry: Collection[str]) -> Claimed:
+        """Claims trees."""
+        ...
+
+    def end(self, task: Task) -> None:
+        """Gives up a task's claim."""
+        ...
 
 
 class Claims:

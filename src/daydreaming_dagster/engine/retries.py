@@ -1,15 +1,13 @@
-"""When a call that failed is sent again, what can be asked to be, and which failures end more than one generation."""
+"""When a call that failed is sent again, and what can be asked to be."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from enum import Enum, auto
 
 from daydreaming_dagster.domain.errors import (
     ModelCallError,
     RateLimitedError,
-    RefusedError,
     TransportError,
     UsageError,
 )
@@ -17,9 +15,6 @@ from daydreaming_dagster.utils.wording import suggest
 
 LONGEST_WAIT_S = 3600.0
 """A server that asks for a longer wait is not busy but done for the day."""
-
-_HALTS_ENDPOINT = frozenset({"unauthorized", "payment_required"})
-_HALTS_MODEL = frozenset({"model_unknown"})
 
 _LASTING = (
     "truncated empty too_short parse_failed content_filter content_policy context_length max_tokens bad_request "
@@ -48,26 +43,6 @@ def require_known_reasons(retry: Collection[str], stored: Collection[str]) -> No
             f"Nothing fails for the reason {reason!r}, which --retry names{suggest(reason, known)}",
             fix=f"Use --retry with some of these, separated by commas: {', '.join(lasting)}.",
         )
-
-
-class Reach(Enum):
-    """How far a failure reaches."""
-
-    CALL = auto()
-    MODEL = auto()
-    ENDPOINT = auto()
-    POOL = auto()
-
-
-def find_reach(error: ModelCallError) -> Reach:
-    """Which other calls would fail as this one did."""
-    if isinstance(error, RefusedError):
-        if error.reason in _HALTS_ENDPOINT:
-            return Reach.ENDPOINT
-        return Reach.MODEL if error.reason in _HALTS_MODEL else Reach.CALL
-    if isinstance(error, RateLimitedError) and (error.retry_after_s or 0.0) > LONGEST_WAIT_S:
-        return Reach.POOL
-    return Reach.CALL
 
 
 @dataclass(frozen=True, slots=True)
