@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import unescape
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -32,6 +34,11 @@ class Answer:
     @property
     def text(self) -> str:
         return self.body.decode("utf-8")
+
+    @property
+    def shown(self) -> str:
+        """What one reads of a page: without its tags."""
+        return unescape(re.sub(r"<[^>]+>", "", self.text))
 
 
 class ReadableStore:

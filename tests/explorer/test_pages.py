@@ -45,11 +45,11 @@ def test_every_page_answers_while_the_input_files_cannot_be_read(own: ReadableSt
     answer = own.get(address)
     assert answer.status in {200, 303}
     if answer.status == 200:
-        assert "daydreaming doctor" in answer.text
+        assert "daydreaming doctor" in answer.shown
 
 
 def test_an_empty_store_says_which_command_fills_it(empty: ReadableStore) -> None:
-    assert "daydreaming run" in empty.get("/").text
+    assert "daydreaming run" in empty.get("/").shown
 
 
 def test_the_first_page_shows_progress_and_cost_of_each_cohort(filled: ReadableStore) -> None:
@@ -84,7 +84,7 @@ def test_failures_are_grouped_by_reason_with_the_command_that_mends_them(own: Re
         folder.rmdir()
         own.write(member, failure=failure)
     own.refresh()
-    text = own.get(f"/failures?cohort={own.cohort_id}").text
+    text = own.get(f"/failures?cohort={own.cohort_id}").shown
     assert text.index("parse_failed") < text.index("rate_limited")
     assert f"DD_COHORT={own.cohort_id} daydreaming run --retry parse_failed" in text
     assert "--retry rate_limited" not in text
@@ -179,7 +179,33 @@ def test_a_generation_that_is_not_made_yet_says_how_to_make_it(own: ReadableStor
     own.refresh()
     answer = own.get(f"/generation/{member.gen_id}")
     assert answer.status == 404
-    assert f"DD_COHORT={own.cohort_id} daydreaming run" in answer.text
+    assert f"DD_COHORT={own.cohort_id} daydreaming run" in answer.shown
+
+
+def test_what_failed_says_why_and_how_to_mend_it_on_its_own_page(own: ReadableStore) -> None:
+    failure = {"reason": "truncated", "message": "it ended at its limit", "code": "length", "lasting": True}
+    for member in (own.of(Stage.ESSAY)[0], own.of(Stage.EVALUATION)[0]):
+        own.write(member._replace(gen_id=f"{member.gen_id}x"), failure=failure)
+        own.refresh()
+        text = own.get(f"/generation/{member.gen_id}x").shown
+        assert "it ended at its limit" in text
+        assert "daydreaming run --retry truncated" in text
+
+
+def test_commands_are_those_of_the_data_root_and_fit_for_a_shell(own: ReadableStore) -> None:
+    own.close()
+    site = Site(own.paths, {}, show_command=lambda words: f"daydreaming --data-root '/a b' {words}")
+    own.app = create_app(site, refresh=False)
+    assert site.command("run", "two words") == "DD_COHORT='two words' daydreaming --data-root '/a b' run"
+    essay = own.of(Stage.ESSAY)[0].gen_id
+    assert f"daydreaming --data-root '/a b' show {essay}" in own.get(f"/generation/{essay}/metadata").shown
+    site.close()
+
+
+def test_two_versions_of_one_essay_are_compared_without_scores(own: ReadableStore) -> None:
+    first, second = [member.gen_id for member in own.of(Stage.ESSAY)][:2]
+    assert 'class="matrix"' in own.get(f"/compare?a={first}&b={second}").text
+    assert 'class="matrix"' not in own.get(f"/compare?a={first}&b={first}&part=raw").text
 
 
 def test_damaged_files_are_shown_as_such_and_break_no_page(own: ReadableStore) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from tests.explorer.readable_store import ReadableStore, make_scope
 
 from daydreaming_dagster.domain.errors import ConfigurationError
 from daydreaming_dagster.domain.stages import Stage
-from daydreaming_dagster.explorer.listening import build_access, open_socket
+from daydreaming_dagster.explorer.listening import build_access, build_address, open_socket
 from daydreaming_dagster.explorer.safety import MOST_BODY_BYTES, Access
 from daydreaming_dagster.explorer.texts import MOST_SHOWN_CHARACTERS, make_label, render_markdown
 from daydreaming_dagster.store.human_ratings import read_ratings
@@ -95,8 +97,24 @@ def test_a_taken_port_is_told_from_an_address_that_is_not_ours() -> None:
     assert first is not None
     with first:
         assert open_socket("127.0.0.1", first.getsockname()[1]) is None
+        assert build_address(first, "localhost", None) == f"http://localhost:{first.getsockname()[1]}/"
     with pytest.raises(ConfigurationError, match="Cannot listen on 192"):
         open_socket("192.0.2.1", 0)
+
+
+@pytest.mark.parametrize(("host", "family"), [("0.0.0.0", socket.AF_INET), ("::", socket.AF_INET6)])
+def test_the_printed_address_of_a_server_that_listens_everywhere_opens(host: str, family: socket.AddressFamily) -> None:
+    listener = open_socket(host, 0)
+    assert listener is not None
+    try:
+        address = urlsplit(build_address(listener, host, TOKEN))
+        assert address.hostname is not None and address.hostname != host
+        assert address.query == f"token={TOKEN}"
+        with socket.create_connection((address.hostname, address.port or 0), timeout=10) as visitor:
+            assert visitor.family == family
+        assert build_access(host, TOKEN).allows_host(address.netloc)
+    finally:
+        listener.close()
 
 
 def test_every_answer_forbids_what_is_not_ours(filled: ReadableStore) -> None:

@@ -35,6 +35,23 @@ def test_a_changed_phrase_is_one_change() -> None:
     ]
 
 
+def test_a_paragraph_that_is_new_leaves_those_around_it_alone() -> None:
+    before, after = "It wanders, and we look on.\n\n", "Consider the network of a mind, when it attends to a task."
+    spans = compare_texts(before + after, f"{before}## A mechanism, not a metaphor\n\n{after}").spans
+    assert [span.kind for span in spans] == ["same", "new", "same"]
+    assert spans[1].text.strip() == "## A mechanism, not a metaphor"
+
+
+def test_a_few_common_words_do_not_part_a_long_change() -> None:
+    spans = compare_texts("So: one two three of four five six.", "So: red green blue of black white grey.").spans
+    assert [span.kind for span in spans] == ["same", "gone", "new", "same"]
+
+
+def test_a_text_of_which_only_the_lines_are_broken_otherwise_keeps_its_words() -> None:
+    spans = compare_texts("One two three\nfour.\n", "One two\nthree four.").spans
+    assert {span.text.strip() for span in spans if span.kind != "same"} == {""}
+
+
 def test_long_texts_are_compared_by_line() -> None:
     first = "\n".join(f"line {number} of a long text" for number in range(5000))
     comparison = compare_texts(first, first.replace("line 77 ", "row 77 "))

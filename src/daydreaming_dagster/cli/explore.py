@@ -26,20 +26,22 @@ def explore(
     browser: Annotated[bool, typer.Option("--open", help="Open the page in your browser.")] = False,
 ) -> None:
     """Open a local web page on your store: what ran, which essays are worth reading and why; rate them blind."""
+    from functools import partial
+
     import uvicorn
 
-    from daydreaming_dagster.cli.console import print_line
+    from daydreaming_dagster.cli.console import print_line, show_command
     from daydreaming_dagster.cli.opening import open_workspace
     from daydreaming_dagster.explorer.app import create_app
-    from daydreaming_dagster.explorer.listening import build_access
+    from daydreaming_dagster.explorer.listening import build_access, build_address
     from daydreaming_dagster.explorer.site import Site
 
     workspace = open_workspace()
-    site = Site(workspace.store.paths, workspace.environ, dagster_url)
+    paths = workspace.store.paths
+    site = Site(paths, workspace.environ, dagster_url, partial(show_command, data_root=paths.root))
     access = build_access(host, token)
     listener = _listen(host, port)
-    shown = f"[{host}]" if ":" in host else host
-    address = f"http://{shown}:{listener.getsockname()[1]}/" + (f"?token={access.token}" if access.token else "")
+    address = build_address(listener, host, access.token)
     print_line(f"Reading {site.paths.root} at [bold]{address}[/]  (Ctrl-C ends it)")
     if not site.can_keep_ratings:
         print_line("What people rate cannot be kept here; the pages can make packs to rate elsewhere.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import os
 import secrets
+import shlex
 import sqlite3
 import threading
 import time
@@ -52,8 +53,23 @@ class Freshness:
 class Site:
     """The data root as the pages see it."""
 
-    def __init__(self, paths: DataPaths, environ: Mapping[str, str] | None = None, dagster_url: str = "") -> None:
+    def __init__(
+        self,
+        paths: DataPaths,
+        environ: Mapping[str, str] | None = None,
+        dagster_url: str = "",
+        show_command: Callable[[str], str] = "daydreaming {}".format,
+    ) -> None:
+        """Opens the data root.
+
+        Args:
+            paths: its places.
+            environ: where the keys of endpoints are; None is the process's own.
+            dagster_url: where Dagster's pages are; empty for no links to them.
+            show_command: the words of a command as they are typed for this data root.
+        """
         self.paths = paths
+        self._show_command = show_command
         self.store = GenerationStore(paths)
         self.dagster_url = dagster_url.rstrip("/")
         self.write_token = secrets.token_urlsafe(24)
@@ -178,6 +194,11 @@ class Site:
         """Ends of the scale of an evaluation template, 0 to 9 where the catalogue has none any more."""
         rubric = self.find_rubric(template_id)
         return (rubric.scale_min, rubric.scale_max) if rubric else (0.0, 9.0)
+
+    def command(self, words: str, cohort_id: str = "") -> str:
+        """A command as it can be typed, for one cohort or for the one that is set."""
+        cohort = f"DD_COHORT={shlex.quote(cohort_id)} " if cohort_id else ""
+        return cohort + self._show_command(words)
 
     # Secrets ------------------------------------------------------------------------------------------------------
     def redact(self, text: str) -> str:

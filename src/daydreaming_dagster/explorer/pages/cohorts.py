@@ -114,14 +114,16 @@ def find_failures(site: Site, cohort_id: str = "") -> list[dict[str, Any]]:
             "GROUP BY 1, 2, 3, 4 ORDER BY n DESC, 1, 2, 3",
             {"cohort": cohort_id},
         )
-        return [{**dict(row), "command": _find_command(row["reason"], bool(row["lasting"]), cohort_id)} for row in rows]
+        return [
+            {**dict(row), "command": find_remedy(site, row["reason"], bool(row["lasting"]), cohort_id)} for row in rows
+        ]
 
     return site.keep(("failures", cohort_id), compute)
 
 
-def _find_command(reason: str, lasting: bool, cohort_id: str) -> str:
-    prefix = f"DD_COHORT={cohort_id} " if cohort_id else ""
-    return f"{prefix}daydreaming run --retry {reason}" if lasting else f"{prefix}daydreaming run"
+def find_remedy(site: Site, reason: str, lasting: bool, cohort_id: str) -> str:
+    """The command that makes again what failed for a reason."""
+    return site.command(f"run --retry {reason}" if lasting else "run", cohort_id)
 
 
 def _find_failed(site: Site, cohort_id: str, reason: str) -> Sequence[Any]:

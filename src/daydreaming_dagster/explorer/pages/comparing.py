@@ -42,7 +42,7 @@ def show_comparison(pages: Pages, request: Request) -> Response:
         "parts": _PARTS,
         "view": view,
         "comparison": comparison,
-        "scores": _join_scores(site, sides),
+        "scores": _join_scores(site, sides) if sides[0]["gen_id"] != sides[1]["gen_id"] else [],
         "picked_too_many": len(params.getlist("pick")) > 2,
     }
     return pages.page(request, "compare.html", values)
@@ -56,7 +56,7 @@ def _find_side(site: Site, gen_id: str, version: str, part: str) -> dict[str, An
     stage = find_stage_of(gen_id)
     row = site.row("SELECT * FROM generation WHERE gen_id = ?", (gen_id,))
     if stage is None or row is None:
-        return {**side, "problem": f"There is no generation '{gen_id[:80]}' here."}
+        return {**side, "problem": f"There is no generation '{gen_id[:80]}' here. Search for its words above."}
     text, problem = find_text(site, stage, gen_id, part, number)
     if text is None and part == "parsed":
         text, problem = find_text(site, stage, gen_id, "raw")

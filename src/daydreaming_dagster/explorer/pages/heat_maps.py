@@ -146,7 +146,7 @@ def _map_arms(site: Site, rubric: str, cohort: str, axes: str) -> HeatMap:
         href = link_to("/essays", [(name, value) for name, value in chosen if value])
         cells[row, col] = Cell(total / count, int(count), href)
     rows, columns = (sorted({pair[place] for pair in cells}) for place in (0, 1))
-    return _build_map(title[:1].upper() + title[1:], rows, columns, cells, {})
+    return _build_map(title[:1].upper() + title[1:], rows, columns, cells, {"": "not stored"})
 
 
 def _build_map(

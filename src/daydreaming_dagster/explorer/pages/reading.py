@@ -19,9 +19,11 @@ from daydreaming_dagster.explorer.essay_query import (
     find_neighbours,
 )
 from daydreaming_dagster.explorer.lineage import draw_lineage
+from daydreaming_dagster.explorer.pages.cohorts import find_remedy
 from daydreaming_dagster.explorer.rendering import Pages
 from daydreaming_dagster.explorer.site import Site
 from daydreaming_dagster.explorer.texts import MOST_SHOWN_CHARACTERS, make_visible
+from daydreaming_dagster.store.states import Status
 
 PARTS = ("parsed", "raw", "prompt", "metadata", "versions", "lineage")
 _MOST_EVALUATIONS = 60
@@ -172,19 +174,28 @@ def _refuse_unknown(pages: Pages, request: Request, gen_id: str) -> Response:
     member = pages.site.row("SELECT cohort_id, stage FROM member WHERE gen_id = ? LIMIT 1", (gen_id,))
     if member is not None:
         what = f"The {member['stage']} '{gen_id}' was not made yet."
-        fix = f"Make what is missing: DD_COHORT={member['cohort_id']} daydreaming run"
+        fix = f"Make what is missing: {pages.site.command('run', member['cohort_id'])}"
         return pages.refuse(request, 404, what, fix)
     what = f"There is no generation '{gen_id[:80]}' here."
-    fix = "Find it with the search above, or list the ids: daydreaming status --ids"
+    fix = f"Find it with the search above, or list the ids: {pages.site.command('status --ids')}"
     if pages.site.freshness.is_building:
         fix = "The store is still being read for the first time; try again in a moment."
     return pages.refuse(request, 404, what, fix)
 
 
 def _find_row(site: Site, gen_id: str) -> dict[str, Any]:
+    """What the index has of a generation, its concepts and cohorts, and what would mend it if it failed."""
     row = site.row("SELECT * FROM generation WHERE gen_id = ?", (gen_id,))
     found = dict(row) if row is not None else {}
     found["concepts"] = find_concepts(site, [found.get("combo_id") or ""]).get(found.get("combo_id") or "", [])
+    cohorts = site.rows(
+        "SELECT c.cohort_id FROM cohort c JOIN member m USING (cohort_id) WHERE m.gen_id = ? ORDER BY c.stamp_ns DESC",
+        (gen_id,),
+    )
+    found["cohorts"] = [row[0] for row in cohorts]
+    if found.get("status") == Status.FAILED:
+        newest = next(iter(found["cohorts"]), "")
+        found["remedy"] = find_remedy(site, found["reason"], bool(found["lasting"]), newest)
     return found
 
 
@@ -192,14 +203,6 @@ def _find_essay(site: Site, gen_id: str) -> dict[str, Any]:
     essay = _find_row(site, gen_id)
     draft = site.row("SELECT template_id, title FROM generation WHERE gen_id = ?", (essay["parent_gen_id"],))
     essay["draft_template"] = draft["template_id"] if draft else ""
-    essay["cohorts"] = [
-        row[0]
-        for row in site.rows(
-            "SELECT c.cohort_id FROM cohort c JOIN member m USING (cohort_id) "
-            "WHERE m.gen_id = ? ORDER BY c.stamp_ns DESC",
-            (gen_id,),
-        )
-    ]
     return complete_essays(site, [essay])[0]
 
 
