@@ -288,6 +288,7 @@ def test_a_template_may_only_ask_a_concept_for_its_name_and_content(root: DataRo
     [
         ("endpoint", "nowhere", "column endpoint: unknown endpoint (found 'nowhere'); allowed: openrouter, embedded"),
         ("price_prompt", "-1", "column price_prompt: this is not an acceptable number (found '-1')"),
+        ("price_prompt", "0.15", "column price_prompt: 0.15 USD per token is 150,000 USD per million (found '0.15')"),
         ("price_prompt", "cheap", "column price_prompt: this is not an acceptable number (found 'cheap')"),
         ("params", '"{seed: 1}"', "column params: this is not valid JSON ("),
         ("params", "[1]", "column params: this is JSON, but no object (found '[1]')"),

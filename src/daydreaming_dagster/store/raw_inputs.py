@@ -190,6 +190,10 @@ def _read_source(paths: DataPaths, stage: Stage, template_id: str, row: Row, log
     return source
 
 
+_HIGHEST_PRICE = 0.01
+"""USD per token. Lists show prices per million; one of those would exhaust every budget at the first call."""
+
+
 # Models and where they run ------------------------------------------------------------------------------------------
 def _read_models(
     paths: DataPaths, endpoints: Mapping[str, Endpoint], pools: Mapping[str, Pool], log: InputLog
@@ -221,10 +225,21 @@ def _build_model(row: Row, endpoints: Mapping[str, Endpoint], pools: Mapping[str
         endpoint=endpoint,
         pool=row.choice("pool", tuple(pools), usual_pool, what="unknown pool"),
         family=row.text("family", provider),
-        price_prompt=row.number("price_prompt", minimum=0),
-        price_completion=row.number("price_completion", minimum=0),
+        price_prompt=_read_price(row, "price_prompt"),
+        price_completion=_read_price(row, "price_completion"),
         params=row.json_object("params", reserved=_REQUEST_KEYS),
     )
+
+
+def _read_price(row: Row, column: str) -> float | None:
+    price = row.number(column, minimum=0)
+    if price is not None and price > _HIGHEST_PRICE:
+        row.refuse(
+            column,
+            f"{price:g} USD per token is {price * 1e6:,.0f} USD per million",
+            allowed=f"the price per token: {price / 1e6:.12g} if this one is per million, or nothing",
+        )
+    return price
 
 
 def _find_usual_pool(model: str, endpoint: Endpoint | None) -> str:
