@@ -5,7 +5,7 @@ import pytest
 from daydreaming_dagster.explorer.pages.searching import find_passage
 from daydreaming_dagster.explorer.rendering import show_usd
 from daydreaming_dagster.explorer.texts import render_markdown
-from daydreaming_dagster.store.search_index import count_words
+from daydreaming_dagster.store.search_documents import count_words
 
 
 @pytest.mark.parametrize("formula", [r"$p_i \* q_j$", r"$$a * b * c \\ \{x\}$$", r"\(x_1*y_1*z\)", r"\[\frac{1}{2}\]"])

@@ -11,7 +11,8 @@ from tests.explorer.readable_store import ReadableStore
 
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.store.cache_files import remove_database
-from daydreaming_dagster.store.search_index import SearchIndex, build_match, find_title, open_reader
+from daydreaming_dagster.store.search_documents import find_title
+from daydreaming_dagster.store.search_index import SearchIndex, build_match, open_reader
 
 
 @pytest.fixture

@@ -6,115 +6,38 @@ since last time, told by each folder's modification time. The next files are rea
 taken in, and scores are summed up every few seconds and not for each evaluation: a large store is mostly waiting for
 the disk otherwise.
 
-The full-text table stores no text, only where words stand. A row of it cannot be taken back without the old text, so
-a generation that changes gets a new `docid`; rows whose `docid` no generation has any more are never found.
+Its tables are `store/search_schema.py`; what is taken in of a generation, `store/search_documents.py`.
 """
 
 from __future__ import annotations
 
-import math
 import re
 import shlex
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import orjson
+from typing import Any
 
 from daydreaming_dagster.domain.errors import DayDreamingError, StoreError
 from daydreaming_dagster.domain.stages import Stage
-from daydreaming_dagster.store import files
 from daydreaming_dagster.store.cache_files import open_cache, open_for_reading
 from daydreaming_dagster.store.cohorts import iter_cohort_ids, read_cohort
 from daydreaming_dagster.store.combinations import read_combo_registry
-from daydreaming_dagster.store.generations import GenerationMetadata, GenerationStore, Outcome
-from daydreaming_dagster.store.index import SETTLED_NS, Summary, iter_folders, read_summary, summarize_outcome
-from daydreaming_dagster.store.paths import METADATA, PARSED, PROMPT, RAW, RAW_METADATA, DataPaths
+from daydreaming_dagster.store.generations import GenerationStore
+from daydreaming_dagster.store.index import iter_folders
+from daydreaming_dagster.store.paths import DataPaths
+from daydreaming_dagster.store.search_documents import Document, DocumentReader, Files, Scales
+from daydreaming_dagster.store.search_schema import COLUMNS, prepare_tables
 
-Scales = Mapping[str, tuple[float, float]]
-"""Ends of the scale by evaluation template."""
-
-MOST_INDEXED_CHARACTERS = 200_000
-"""Of each text; what stands behind is shown but not found."""
-
-_TITLE_CHARACTERS = 120
 _GENERATIONS_AT_ONCE = 2000
-_PARENTS_KEPT = 2048
-"""Texts of drafts or essays kept while what was made from them is read: of some ten kilobytes each."""
 _COUNT_EVERY_S = 5.0
 """How old scores and the counts of cohorts may get while a large store is read for the first time."""
-_WORDS_HELD_BYTES = 16 << 20
-_VERSION = 6
-_COLUMNS = (
-    "gen_id",
-    "stage",
-    "mtime_ns",
-    "status",
-    "reason",
-    "code",
-    "message",
-    "lasting",
-    "template_id",
-    "llm_model_id",
-    "parent_gen_id",
-    "combo_id",
-    "origin_cohort_id",
-    "experiment_id",
-    "replicate",
-    "mode",
-    "score",
-    "cost_usd",
-    "prompt_tokens",
-    "completion_tokens",
-    "duration_s",
-    "finished_at",
-    "words",
-    "title",
-)
-_SCHEMA = f"""
-CREATE TABLE generation (docid INTEGER PRIMARY KEY AUTOINCREMENT, {", ".join(_COLUMNS)});
-CREATE UNIQUE INDEX generation_by_id ON generation (gen_id, status, cost_usd, template_id);
-CREATE INDEX generation_by_parent ON generation (parent_gen_id, template_id, llm_model_id, score);
-CREATE INDEX generation_by_combo ON generation (combo_id, stage);
-CREATE INDEX generation_by_stage ON generation (stage, template_id, llm_model_id, score, status);
-CREATE INDEX generation_by_status ON generation (stage, status, cost_usd, gen_id);
-CREATE INDEX essay_facts ON generation (
-  gen_id, template_id, llm_model_id, status, combo_id, parent_gen_id, words, finished_at
-) WHERE stage = 'essay';
-CREATE INDEX generation_failed ON generation (reason, stage, gen_id) WHERE status = 'failed';
-CREATE VIRTUAL TABLE text USING fts5(response, prompt, content='', tokenize="unicode61 remove_diacritics 2");
-CREATE TABLE essay_score (
-  template_id, essay_gen_id, n_judges, n_ratings, mean, low, high, PRIMARY KEY (template_id, essay_gen_id)
-) WITHOUT ROWID;
-CREATE INDEX essay_score_by_essay ON essay_score (essay_gen_id);
-CREATE INDEX essay_score_by_mean ON essay_score (template_id, mean DESC, n_judges DESC, essay_gen_id);
-CREATE TABLE unscored (essay_gen_id PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE cohort (cohort_id PRIMARY KEY, stamp_ns, built_at, mode, problem) WITHOUT ROWID;
-CREATE TABLE member (
-  cohort_id, gen_id, stage, parent_gen_id, combo_id, template_id, llm_model_id, replicate,
-  PRIMARY KEY (cohort_id, gen_id)
-) WITHOUT ROWID;
-CREATE TABLE axis (cohort_id, stage, kind, name, n, PRIMARY KEY (cohort_id, stage, kind, name)) WITHOUT ROWID;
-CREATE TABLE progress (cohort_id, stage, status, n, cost_usd, PRIMARY KEY (cohort_id, stage, status)) WITHOUT ROWID;
-CREATE TABLE combination (
-  combo_id, concept_id, position, description_level, PRIMARY KEY (combo_id, concept_id)
-) WITHOUT ROWID;
-CREATE INDEX combination_by_concept ON combination (concept_id);
-CREATE TABLE ranking (
-  construct, essay_gen_id, rank, raw_mean, shrunken, low, high, p_top_k, k, PRIMARY KEY (construct, essay_gen_id)
-) WITHOUT ROWID;
-CREATE TABLE fact (name PRIMARY KEY, value) WITHOUT ROWID;
-"""
-_UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
-_EMPTY = GenerationMetadata(Stage.DRAFT, "", "", "", "", "", "", "", 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,15 +71,13 @@ class SearchIndex:
             scales: a score that is off its scale is none.
             place: the file, where it is not the one beside the data.
         """
-        self._store = store
         self._paths = store.paths
         self._place = place or store.paths.search_index
-        self._scales = scales or {}
+        self._reader = DocumentReader(store, scales or {})
         self._count_at = time.monotonic() + _COUNT_EVERY_S
-        self._parent_text = lru_cache(maxsize=_PARENTS_KEPT)(self._find_parent_text)
         with _explain(self._place):
             self._place.parent.mkdir(parents=True, exist_ok=True)
-            self._db = open_cache(self._place, _prepare)
+            self._db = open_cache(self._place, prepare_tables)
 
     def close(self) -> None:
         """Closes the connection."""
@@ -168,7 +89,7 @@ class SearchIndex:
         Args:
             keep_going: is asked after each piece, with what was read so far; False ends the refresh early.
         """
-        self._parent_text.cache_clear()
+        self._reader.forget_texts()
         found = Refreshed()
         with _explain(self._place):
             changed = self._refresh_combinations() | self._refresh_cohorts() | self._score_essays()
@@ -210,7 +131,7 @@ class SearchIndex:
         # In the order of their ids, rows are added at the end of most of the indexes and not all over them.
         stale = sorted(gen_id for gen_id, mtime_ns in folders.items() if known.get(gen_id) != mtime_ns)
         for some in self._read_ahead(stage, stale):
-            documents = [self._build(stage, found, folders[found.gen_id], started_ns) for found in some]
+            documents = [self._reader.build(stage, found, folders[found.gen_id], started_ns) for found in some]
             with self._db:
                 self._remove(stage, [found.gen_id for found in some if found.gen_id in known])
                 self._add(documents)
@@ -219,11 +140,11 @@ class SearchIndex:
                 self._bump()
             yield Refreshed(read=len(some))
 
-    def _read_ahead(self, stage: Stage, gen_ids: list[str]) -> Iterator[list[_Files]]:
+    def _read_ahead(self, stage: Stage, gen_ids: list[str]) -> Iterator[list[Files]]:
         """The files of the generations, in pieces, each read while the one before it is worked on."""
 
-        def read(some: list[str]) -> list[_Files]:
-            return [self._read(stage, gen_id) for gen_id in some]
+        def read(some: list[str]) -> list[Files]:
+            return [self._reader.read(stage, gen_id) for gen_id in some]
 
         names = iter(gen_ids)
         pieces = iter(lambda: list(islice(names, _GENERATIONS_AT_ONCE)), [])
@@ -237,52 +158,11 @@ class SearchIndex:
                 yield ready.result()
             yield ahead.result()
 
-    def _read(self, stage: Stage, gen_id: str) -> _Files:
-        folder = f"{self._paths.stage(stage)}/{gen_id}/"
-        try:
-            metadata, raw_metadata = (_load_object(_find_file(folder + name)) for name in (METADATA, RAW_METADATA))
-            raw, parsed, prompt = (_decode(_find_file(folder + name)) for name in (RAW, PARSED, PROMPT))
-        except (OSError, ValueError):
-            # Something is unusual: `read_summary` says what.
-            return _Files(gen_id, None, {}, None, None, "")
-        known = GenerationMetadata.of_json(metadata, stage, gen_id)
-        return _Files(gen_id, known, raw_metadata, raw, parsed, self._without_parent_text(known, prompt or ""))
-
-    def _build(self, stage: Stage, found: _Files, mtime_ns: int, started_ns: int) -> _Document:
-        # A folder that was touched a moment ago may be touched again within the clock's tick: it is read once more.
-        stamp = mtime_ns if mtime_ns < started_ns - SETTLED_NS else 0
-        metadata = found.metadata
-        if metadata is None:
-            summary = read_summary(self._store, stage, found.gen_id, stamp)
-            return _build_document(summary, replace(_EMPTY, stage=stage, gen_id=found.gen_id), {}, None, "", "")
-        summary = summarize_outcome(Outcome(metadata, None, found.raw, found.raw_metadata, found.parsed), stamp)
-        response = found.raw or found.parsed or ""
-        summary = self._on_scale(summary)
-        return _build_document(summary, metadata, found.raw_metadata, found.parsed, response, found.prompt)
-
-    def _on_scale(self, summary: Summary) -> Summary:
-        low, high = self._scales.get(summary.template_id, (-math.inf, math.inf))
-        if summary.score is None or (math.isfinite(summary.score) and low <= summary.score <= high):
-            return summary
-        return replace(summary, score=None, code="score_off_scale")
-
-    def _without_parent_text(self, metadata: GenerationMetadata, prompt: str) -> str:
-        """The prompt less the text it was made around, which is found where it was written."""
-        parent = metadata.stage.parent
-        text = self._parent_text(parent, metadata.parent_gen_id) if parent and metadata.parent_gen_id else ""
-        return prompt.replace(text, " ") if text else prompt
-
-    def _find_parent_text(self, stage: Stage, gen_id: str) -> str:
-        try:
-            return (_decode(_find_file(f"{self._paths.stage(stage)}/{gen_id}/{PARSED}")) or "").strip()
-        except (OSError, ValueError):
-            return ""
-
-    def _add(self, documents: Iterable[_Document]) -> None:
+    def _add(self, documents: Iterable[Document]) -> None:
         for document in documents:
             values = tuple(document.row.values())
             cursor = self._db.execute(
-                f"INSERT INTO generation ({', '.join(_COLUMNS)}) VALUES ({_marks(len(_COLUMNS))})", values
+                f"INSERT INTO generation ({', '.join(COLUMNS)}) VALUES ({_marks(len(COLUMNS))})", values
             )
             self._db.execute(
                 "INSERT INTO text (rowid, response, prompt) VALUES (?, ?, ?)",
@@ -429,62 +309,6 @@ class SearchIndex:
         )
 
 
-class _Files(NamedTuple):
-    """What the folder of a generation holds; no metadata when something in it cannot be read.
-
-    The prompt is without the text that it was made around.
-    """
-
-    gen_id: str
-    metadata: GenerationMetadata | None
-    raw_metadata: Mapping[str, Any]
-    raw: str | None
-    parsed: str | None
-    prompt: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Document:
-    """One generation as the index takes it in: its row, and the texts whose words are found."""
-
-    row: dict[str, Any]
-    response: str
-    prompt: str
-
-
-def _build_document(
-    summary: Summary,
-    metadata: GenerationMetadata,
-    raw_metadata: Mapping[str, Any],
-    parsed: str | None,
-    response: str,
-    prompt: str,
-) -> _Document:
-    row = {name: getattr(summary, name, None) for name in _COLUMNS}
-    row |= {name: getattr(metadata, name) for name in ("stage", "combo_id", "experiment_id", "replicate", "mode")}
-    row |= {
-        "lasting": int(summary.lasting),
-        "finished_at": str(raw_metadata.get("finished_at") or ""),
-        "words": None if parsed is None else count_words(parsed),
-        "title": "" if parsed is None else find_title(parsed),
-    }
-    return _Document(row, response[:MOST_INDEXED_CHARACTERS], prompt[:MOST_INDEXED_CHARACTERS])
-
-
-def count_words(text: str) -> int:
-    """Words; where none are told apart by spaces, as in Chinese and Japanese, signs."""
-    spaced, signs = (text, 0) if text.isascii() else _UNSPACED.subn(" ", text)
-    return len(spaced.split()) + signs
-
-
-def find_title(text: str) -> str:
-    """The first heading or line of a text without its marks, shortened; empty for an empty text."""
-    for line in text[:4000].splitlines():
-        if title := " ".join(re.sub(r"[*`]+", "", line).strip(" \t#_=-<>").split()):
-            return title if len(title) <= _TITLE_CHARACTERS else title[: _TITLE_CHARACTERS - 1].rstrip() + "…"
-    return ""
-
-
 REVISION = "SELECT value FROM fact WHERE name = 'revision'"
 """Asks for a number that is another one after every change."""
 
@@ -520,24 +344,6 @@ def build_match(query: str, field: str = "") -> str | None:
     return f"{{{field}}} : ({question})" if field in {"response", "prompt"} else question
 
 
-def _find_file(path: str) -> bytes | None:
-    try:
-        return files.read_quickly(path)
-    except FileNotFoundError:
-        return None
-
-
-def _load_object(content: bytes | None) -> dict[str, Any]:
-    value = {} if content is None else orjson.loads(content)
-    if not isinstance(value, dict):
-        raise ValueError("no object")
-    return value
-
-
-def _decode(content: bytes | None) -> str | None:
-    return None if content is None else content.decode()
-
-
 def _find_stamp(paths: DataPaths, cohort_id: str) -> int:
     places = (paths.manifest(cohort_id), paths.membership(cohort_id))
     return max((path.stat().st_mtime_ns for path in places if path.is_file()), default=0)
@@ -545,18 +351,6 @@ def _find_stamp(paths: DataPaths, cohort_id: str) -> int:
 
 def _marks(count: int) -> str:
     return ", ".join("?" * count)
-
-
-def _prepare(database: sqlite3.Connection) -> bool:
-    """Whether the database is of this version, or was empty and now is."""
-    database.execute("PRAGMA cache_size=-65536")
-    version = database.execute("PRAGMA user_version").fetchone()[0]
-    if version == 0 and not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-        # Words wait in memory for so many bytes before they are sorted in: fewer pieces to merge later.
-        hold = f"INSERT INTO text (text, rank) VALUES ('hashsize', {_WORDS_HELD_BYTES});"
-        database.executescript(f"BEGIN; {_SCHEMA} {hold} PRAGMA user_version = {_VERSION}; COMMIT;")
-        return True
-    return bool(version == _VERSION)
 
 
 @contextmanager

@@ -16,7 +16,8 @@ from daydreaming_dagster.explorer.pages.reading import find_text
 from daydreaming_dagster.explorer.rendering import Pages
 from daydreaming_dagster.explorer.site import Site
 from daydreaming_dagster.explorer.texts import make_visible
-from daydreaming_dagster.store.search_index import MOST_INDEXED_CHARACTERS, build_match
+from daydreaming_dagster.store.search_documents import MOST_INDEXED_CHARACTERS
+from daydreaming_dagster.store.search_index import build_match
 
 _PAGE_SIZE = 20
 _MOST_COUNTED = 1000
