@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import closing
 from pathlib import Path
 
@@ -55,6 +56,13 @@ def test_a_plan_sets_the_kept_bound_beside_what_it_would_cost(workspace: Workspa
     spend(workspace, Limits(usd=0.75))
     assert end("plan") == 0
     assert "Budget of the cohort: $0.7500 of $0.7500 are spent: daydreaming budget" in capsys.readouterr().out
+
+
+def test_a_program_reads_the_kept_bound_beside_what_is_spent(workspace: Workspace, capsys: Capture) -> None:
+    spend(workspace, Limits(usd=2.0))
+    assert end("plan", "--offline", "--json") == 0
+    budget = json.loads(capsys.readouterr().out)["budget"]
+    assert (budget["limit_usd"], budget["limit_tokens"], budget["spent_usd"]) == (2.0, None, 0.75)
 
 
 def test_a_removed_bound_leaves_what_is_spent(workspace: Workspace, capsys: Capture) -> None:

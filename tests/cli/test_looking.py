@@ -44,8 +44,12 @@ def test_a_store_that_cannot_be_written_to_is_looked_at_all_the_same(
     capsys.readouterr()
     assert end("status") == 3
     assert end("show", essays(members)[0].gen_id) == 0
+    assert end("why", essays(members)[0].gen_id) == 0
+    assert end("plan", "--offline") == 0
+    assert end("budget") == 0
     told = capsys.readouterr()
-    assert told.err.splitlines() == ["data cannot be written to: it is read, and nothing is remembered."] * 2
+    assert told.err.splitlines() == ["data cannot be written to: it is read, and nothing is remembered."] * 5
+    assert not (Path("data") / ".daydreaming" / "ledger.sqlite").exists()
     assert essays(members)[0].gen_id in told.out
 
 

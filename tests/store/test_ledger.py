@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.store.outcomes import make_call
 
+from daydreaming_dagster.domain.errors import StoreError
 from daydreaming_dagster.store.ledger import Amount, Ledger, Limits
 from daydreaming_dagster.store.paths import DataPaths
 
@@ -119,3 +121,45 @@ def test_whatever_owners_do_the_limit_holds(
         assert spent + sum(leased.values()) <= 5.0 + 1e-6
     assert ledger.find_scope(RUN)[1].usd == pytest.approx(spent)
     ledger.close()
+
+
+def test_where_no_ledger_is_an_empty_one_is_seen_and_none_is_made(tmp_path: Path) -> None:
+    with closing(Ledger(DataPaths(tmp_path), read_only=True)) as ledger:
+        assert ledger.read_columns(["call_id"]) == []
+        assert ledger.find_scope(RUN) == (Limits(), Amount())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_calls_come_oldest_first_and_reading_leaves_no_trace(ledger: Ledger) -> None:
+    ledger.record([make_call("call-2", sent_at=2.0), make_call("call-1", sent_at=1.0)])
+    ledger.close()
+    folder = ledger.paths.ledger.parent
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    with closing(Ledger(ledger.paths, read_only=True)) as reader:
+        assert reader.read_columns(["call_id", "reserved_usd"]) == [("call-1", 0.5), ("call-2", 0.5)]
+        with pytest.raises(StoreError, match="cannot be used"):
+            reader.set_limits(RUN, Limits(usd=1.0))
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+
+
+def test_what_a_run_has_just_written_is_read(ledger: Ledger) -> None:
+    ledger.record([make_call("call-1")])
+    with closing(Ledger(ledger.paths, read_only=True)) as reader:
+        assert len(reader.find_calls("d_1")) == len(ledger.find_calls("d_1")) == 1
+
+
+def test_a_ledger_that_is_just_being_made_is_read_as_an_empty_one(tmp_path: Path) -> None:
+    paths = DataPaths(tmp_path)
+    paths.ledger.parent.mkdir(parents=True)
+    paths.ledger.touch()
+    with closing(Ledger(paths, read_only=True)) as ledger:
+        assert ledger.read_run_means() == []
+
+
+def test_a_damaged_ledger_is_an_error_with_a_fix(tmp_path: Path) -> None:
+    paths = DataPaths(tmp_path)
+    paths.ledger.parent.mkdir(parents=True)
+    paths.ledger.write_bytes(b"no database at all" * 100)
+    with pytest.raises(StoreError, match="cannot be used") as caught:
+        Ledger(paths, read_only=True)
+    assert caught.value.fix

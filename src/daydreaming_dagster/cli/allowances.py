@@ -19,7 +19,7 @@ from daydreaming_dagster.engine.quota import DayUse, read_day_uses
 from daydreaming_dagster.engine.workspace import Workspace
 from daydreaming_dagster.llm.key_check import KeyCheck, check_keys
 from daydreaming_dagster.store.cohorts import CohortPlan
-from daydreaming_dagster.store.ledger import Ledger, Limits, find_cohort_scope
+from daydreaming_dagster.store.ledger import Amount, Ledger, Limits, find_cohort_scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +29,14 @@ class Allowances:
     Attributes:
         keys: by endpoint, those whose server was asked.
         days: by pool, those that count days.
-        budget: what the cohort has spent of the bound that an earlier run left for it; empty when there is none.
+        limits: bounds that an earlier run left for all runs of the cohort.
+        spent: what these have spent.
     """
 
     keys: Mapping[str, KeyCheck]
     days: Mapping[str, DayUse]
-    budget: str = ""
+    limits: Limits
+    spent: Amount
 
     def to_json(self) -> dict[str, Any]:
         """For programs."""
@@ -42,7 +44,10 @@ class Allowances:
             name: {"problem": None if check.error is None else check.error.what, **asdict(check.status)}
             for name, check in self.keys.items()
         }
-        return {"keys": keys, "days": {name: {**asdict(use), "left": use.remaining} for name, use in self.days.items()}}
+        days = {name: {**asdict(use), "left": use.remaining} for name, use in self.days.items()}
+        budget = {"limit_usd": self.limits.usd, "limit_tokens": self.limits.tokens}
+        budget |= {"spent_usd": self.spent.usd, "spent_tokens": self.spent.tokens}
+        return {"keys": keys, "days": days, "budget": budget}
 
 
 def find_allowances(workspace: Workspace, rows: CohortPlan, plan: Plan, *, offline: bool) -> Allowances:
@@ -61,15 +66,8 @@ def find_allowances(workspace: Workspace, rows: CohortPlan, plan: Plan, *, offli
     told = {name: check.status for name, check in checks.items()}
     pools = dict.fromkeys(model.pool for model in models)
     days = read_day_uses(workspace.paths, catalogue, pools, told, time.time())
-    return Allowances(checks, days, _read_budget(workspace, rows.cohort_id))
-
-
-def _read_budget(workspace: Workspace, cohort_id: str) -> str:
-    if not workspace.paths.ledger.exists():
-        return ""
-    with closing(Ledger(workspace.paths)) as ledger:
-        limits, spent = ledger.find_scope(find_cohort_scope(cohort_id))
-    return "" if limits == Limits() else describe_spending(limits, spent)
+    with closing(Ledger(workspace.paths, read_only=True)) as ledger:
+        return Allowances(checks, days, *ledger.find_scope(find_cohort_scope(rows.cohort_id)))
 
 
 def print_allowances(allowances: Allowances, forecast: Forecast) -> None:
@@ -81,8 +79,9 @@ def print_allowances(allowances: Allowances, forecast: Forecast) -> None:
         left = check.status.limit_remaining_usd
         if left is not None and left < forecast.cost_usd.high:
             print_line(f"[yellow]  This may cost ${forecast.cost_usd.high:,.2f}: more than is left to spend.[/]")
-    if allowances.budget:
-        print_line(f"Budget of the cohort: {allowances.budget}: daydreaming budget")
+    if allowances.limits != Limits():
+        spending = describe_spending(allowances.limits, allowances.spent)
+        print_line(f"Budget of the cohort: {spending}: daydreaming budget")
     for pool, use in allowances.days.items():
         calls = sum(line.calls.expected for line in forecast.lines if line.pool == pool)
         print_line(f"Pool {escape(pool)}: {use.describe()}; this would send about {calls:,.0f}.")

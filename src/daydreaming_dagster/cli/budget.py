@@ -22,11 +22,8 @@ def budget(
 
     workspace = open_workspace(cohort)
     current = workspace.require_current_cohort()
-    if not workspace.paths.ledger.exists():
-        print_line(f"Nothing was ever spent for {current.cohort_id}.")
-        return
     scope = find_cohort_scope(current.cohort_id)
-    with closing(Ledger(workspace.paths)) as ledger:
+    with closing(Ledger(workspace.paths, read_only=not remove)) as ledger:
         if remove:
             ledger.set_limits(scope, Limits())
         limits, spent = ledger.find_scope(scope)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -30,11 +31,8 @@ def _explain(workspace: Workspace, gen_id: str) -> None:
     from daydreaming_dagster.store.ledger import Ledger
 
     member = _require_member(workspace, gen_id)
-    calls = []
-    if workspace.paths.ledger.exists():
-        ledger = Ledger(workspace.paths)
+    with closing(Ledger(workspace.paths, read_only=True)) as ledger:
         calls = ledger.find_calls(gen_id)
-        ledger.close()
     reason = explain(workspace.recipe(), member, calls)
     lines = [f"{member.stage} {gen_id}: {reason.state.status}. The next run would do: {reason.next_action}."]
     lines += [f"  {sentence}" for sentence in reason.because]

@@ -78,11 +78,8 @@ EVERYTHING = Choice()
 
 def plan_cohort_run(workspace: Workspace, cohort: CohortRows, choice: Choice = EVERYTHING) -> Plan:
     """What a run would do, as far as it makes or reads responses; of the store it touches nothing but the index."""
-    index = Index(workspace.store)
-    try:
+    with closing(Index(workspace.store)) as index:
         return _plan(workspace, index, cohort, choice)
-    finally:
-        index.close()
 
 
 def find_called_models(workspace: Workspace, cohort: CohortRows, plan: Plan) -> list[Model]:
@@ -116,15 +113,9 @@ def forecast_cohort_run(workspace: Workspace, cohort: CohortRows, choice: Choice
         cohort: whose generations would be made; it need not be written yet.
         choice: which part of it.
     """
-    index = Index(workspace.store, read_only=True)
-    ledger = Ledger(workspace.paths) if workspace.paths.ledger.exists() else None
-    try:
+    with closing(Index(workspace.store, read_only=True)) as index:
         plan = _plan(workspace, index, cohort, choice)
-        return plan, forecast_plan(workspace.recipe(cohort.combinations), plan, index, ledger)
-    finally:
-        index.close()
-        if ledger is not None:
-            ledger.close()
+        return plan, _forecast(workspace, cohort, plan, index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,12 +159,8 @@ def run_cohort(
     recipe = workspace.recipe(cohort.combinations)
     if plan.size == 0:
         return run_plan(recipe, plan, run_info, environ=workspace.environ, progress=progress, options=options)
-    index, ledger = Index(workspace.store), Ledger(workspace.paths)
-    try:
-        forecast = forecast_plan(recipe, plan, index, ledger)
-    finally:
-        index.close()
-        ledger.close()
+    with closing(Index(workspace.store)) as index:
+        forecast = _forecast(workspace, cohort, plan, index)
     report = run_plan(recipe, plan, run_info, environ=workspace.environ, progress=progress, options=options)
     facts = {"run_id": run_info.run_id, "cohort_id": run_info.cohort_id, "ended_at": time.time()}
     facts["was_complete"] = report.stopped is None and not report.progress.left
@@ -258,6 +245,11 @@ def _plan(workspace: Workspace, index: Index, cohort: CohortRows, choice: Choice
     if "parsed" not in choice.steps:
         state_of = _leave_unread(state_of, choice.retry)
     return build_plan(members, state_of, retry=choice.retry, named=named)
+
+
+def _forecast(workspace: Workspace, cohort: CohortRows, plan: Plan, index: Index) -> Forecast:
+    with closing(Ledger(workspace.paths, read_only=True)) as ledger:
+        return forecast_plan(workspace.recipe(cohort.combinations), plan, index, ledger)
 
 
 def _open_states(index: Index, stages: Collection[Stage]) -> _StateOf:

@@ -176,17 +176,17 @@ _Kind = tuple[Stage, str, str]
 """Stage, template, model."""
 
 
-def forecast_plan(recipe: Recipe, plan: Plan, index: Index, ledger: Ledger | None) -> Forecast:
+def forecast_plan(recipe: Recipe, plan: Plan, index: Index, ledger: Ledger) -> Forecast:
     """What running the plan will take.
 
     Args:
         recipe: how generations are made.
         plan: what is to be done.
         index: what earlier answers were like.
-        ledger: what earlier runs were like; None when nothing was ever called.
+        ledger: what earlier runs were like.
     """
     histories = {stage: index.read_history(stage) for stage in Stage}
-    runs = [] if ledger is None else ledger.read_run_means()
+    runs = ledger.read_run_means()
     return _Forecaster(recipe, Likenesses(recipe, histories, runs, plan.ready)).forecast(plan)
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import polars as pl
 
 from daydreaming_dagster.analysis.budget import SPENDING_SCHEMA, with_no_bounds
 from daydreaming_dagster.analysis.schema import Schema, to_schema
 from daydreaming_dagster.engine.workspace import Workspace
 from daydreaming_dagster.experiments.scope import Scope
-from daydreaming_dagster.store.ledger import CallState
-from daydreaming_dagster.store.ledger_reading import read_call_columns
+from daydreaming_dagster.store.ledger import CallState, Ledger
 
 _LEDGER: Schema = {
     "gen_id": pl.String(),
@@ -41,8 +42,8 @@ def read_spending(workspace: Workspace, scope: Scope, responses: pl.DataFrame) -
         responses: of its generations: a frame of `CALLS_SCHEMA`. They tell which answers could be used, and are all
             there is to tell of generations that the ledger knows nothing of.
     """
-    rows = read_call_columns(workspace.paths, list(_LEDGER))
-    ledger = pl.DataFrame(rows, schema=_LEDGER, orient="row")
+    with closing(Ledger(workspace.paths, read_only=True)) as calls:
+        ledger = pl.DataFrame(calls.read_columns(list(_LEDGER)), schema=_LEDGER, orient="row")
     before_it = with_no_bounds(responses.join(ledger.select("gen_id").unique(), on="gen_id", how="anti"))
     if scope.kind == "cohort":
         paid = ledger.filter(pl.col("cohort_id") == scope.name)

@@ -19,6 +19,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from daydreaming_dagster.domain.errors import StoreError
+from daydreaming_dagster.store.cache_files import open_for_reading
 from daydreaming_dagster.store.paths import DataPaths
 
 _BUSY_TIMEOUT_S = 60.0
@@ -179,11 +180,19 @@ CREATE INDEX IF NOT EXISTS claims_by_owner ON claims (owner);
 
 
 class Ledger:
-    """A connection to the ledger; each thread opens its own."""
+    """A connection to the ledger; each thread opens its own.
 
-    def __init__(self, paths: DataPaths) -> None:
+    Args:
+        paths: the data root.
+        read_only: leave no trace; where there is no ledger yet, an empty one is seen.
+    """
+
+    def __init__(self, paths: DataPaths, *, read_only: bool = False) -> None:
         self.paths = paths
         with explain_sqlite_errors(paths):
+            if read_only:
+                self._db = _find_existing(paths) or _make_empty()
+                return
             paths.ledger.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(
                 paths.ledger, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
@@ -235,6 +244,10 @@ class Ledger:
     def find_calls(self, gen_id: str) -> list[CallRow]:
         """All calls that were made for a generation, oldest first."""
         return self._select("WHERE gen_id = ? ORDER BY sent_at", gen_id)
+
+    def read_columns(self, names: Sequence[str]) -> list[tuple[Any, ...]]:
+        """Some fields of `CallRow` of all calls, oldest first."""
+        return self._db.execute(f"SELECT {', '.join(names)} FROM calls ORDER BY sent_at, call_id").fetchall()
 
     def find_unsettled(self) -> list[CallRow]:
         """Calls whose cost nobody knows although a provider could be asked, or that nobody saw end."""
@@ -398,6 +411,23 @@ def explain_sqlite_errors(paths: DataPaths) -> Iterator[None]:
             fix="Check the disk and the permissions of the folder with `daydreaming doctor`, then run the command "
             "again; nothing that was answered is lost.",
         ) from error
+
+
+def _find_existing(paths: DataPaths) -> sqlite3.Connection | None:
+    """To be read and not changed; None when there is none, or somebody is just making it."""
+    if not paths.ledger.exists():
+        return None
+    database = open_for_reading(paths.ledger)
+    if database.execute("SELECT 1 FROM sqlite_master WHERE name = 'claims_by_owner'").fetchone() is not None:
+        return database
+    database.close()
+    return None
+
+
+def _make_empty() -> sqlite3.Connection:
+    database = sqlite3.connect(":memory:", check_same_thread=False)
+    database.executescript(_SCHEMA)
+    return database
 
 
 def _grant(limit: float | None, taken: float, wanted: float) -> float:
