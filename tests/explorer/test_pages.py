@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from urllib.parse import quote
 
 import pytest
@@ -202,6 +203,51 @@ def test_commands_are_those_of_the_data_root_and_fit_for_a_shell(own: ReadableSt
     site.close()
 
 
+def test_what_is_missing_is_not_compared_with_something_else(own: ReadableStore) -> None:
+    first, second = [member.gen_id for member in own.of(Stage.ESSAY)][:2]
+    assert "There is no such version" in own.get(f"/compare?a={first}&av=9&b={second}").shown
+    assert "There is no generation 'e_none' here" in own.get(f"/compare?a={first}&b=e_none").shown
+    assert "They share" in own.get(f"/compare?a={first}&av=9&b={second}&part=prompt").shown
+
+
+def test_only_what_has_a_score_is_said_to_be_worth_reading(own: ReadableStore) -> None:
+    lonely = own.of(Stage.ESSAY)[0]._replace(gen_id="e_lonely")
+    own.write(lonely, text="# Nobody judged this")
+    for member in own.of(Stage.EVALUATION)[4:]:
+        shutil.rmtree(own.paths.generation(member.stage, member.gen_id))
+    own.refresh()
+    assert "Nobody judged this" not in own.get("/").text
+    assert "Nobody judged this" in own.get("/essays").text
+
+
+def test_pages_of_progress_ask_often_while_something_changes(own: ReadableStore) -> None:
+    assert "every 3s" in own.get("/").text
+    shared = Site(own.paths, {})
+    own.app = create_app(shared, refresh=False)
+    shared.refresh()
+    assert "every 6s" in own.get("/").text
+    shared.close()
+
+
+def test_a_failure_in_several_cohorts_names_a_command_for_each(own: ReadableStore) -> None:
+    failure = {"reason": "truncated", "message": "it ended at its limit", "code": "length", "lasting": True}
+    member = own.of(Stage.EVALUATION)[0]
+    shutil.rmtree(own.paths.generation(member.stage, member.gen_id))
+    own.write(member, failure=failure)
+    other = own.root.build("another")
+    own.refresh()
+    assert member.gen_id in {member.gen_id for member in other.members}
+    text = own.get("/failures").shown
+    for cohort in (own.cohort_id, "another"):
+        assert f"DD_COHORT={cohort} daydreaming run --retry truncated" in text
+
+
+def test_a_filter_says_what_it_is_set_to_even_where_nothing_is_found(filled: ReadableStore) -> None:
+    text = filled.get("/essays?model=nobody&rubric=unheard").text
+    for value in ("nobody", "unheard"):
+        assert f'<option value="{value}" selected>' in text
+
+
 def test_two_versions_of_one_essay_are_compared_without_scores(own: ReadableStore) -> None:
     first, second = [member.gen_id for member in own.of(Stage.ESSAY)][:2]
     assert 'class="matrix"' in own.get(f"/compare?a={first}&b={second}").text
@@ -289,6 +335,10 @@ def test_a_whole_id_leads_to_its_page(filled: ReadableStore) -> None:
 def test_what_is_unknown_is_404_with_a_way_out(filled: ReadableStore) -> None:
     for address in ("/nothing", "/generation/e_unknown", "/cohort/none", "/generation/..%2f..", "/static/none.js"):
         assert filled.get(address).status == 404
+    essay = filled.of(Stage.ESSAY)[0].gen_id
+    for address in (f"/generation/{essay}/nothing", f"/generation/{essay}/metadata/plain"):
+        answer = filled.get(address)
+        assert (answer.status, "A generation has no such" in answer.shown) == (404, True)
 
 
 def test_a_store_that_cannot_be_written_to_is_shown_and_says_that_it_keeps_no_ratings(

@@ -72,6 +72,21 @@ def test_a_rating_can_be_taken_back_and_an_essay_skipped(own: ReadableStore) -> 
     assert len(read_ratings(own.paths).lines) == 3
 
 
+def test_a_name_that_cannot_be_stored_is_refused_before_anything_is_rated(own: ReadableStore) -> None:
+    place = own.get("/rate/essay?rater=%3Cb%3E&rubric=novelty").headers["location"]
+    assert place.startswith("/rate?")
+    assert "is not the name of a rater" in own.get(place).shown
+    answer = own.get("/rate/pack.html?rater=%3Cb%3E&rubric=novelty")
+    assert (answer.status, "is not the name of a rater" in answer.shown) == (400, True)
+
+
+def test_a_rater_reads_the_rubric_and_not_its_code(own: ReadableStore) -> None:
+    own.root.write_templates(Stage.EVALUATION, {"novelty": 'Judge: {{ response | replace("#", "") }} Well?'})
+    own.refresh()
+    for address in ("/rate/essay?rater=Ada&rubric=novelty", "/rate/pack.html?rater=Ada&rubric=novelty"):
+        assert "Judge: [the essay] Well?" in own.get(address).shown
+
+
 def test_what_is_not_a_score_is_not_stored(own: ReadableStore) -> None:
     essay = next_essay(own)
     assert essay is not None

@@ -102,6 +102,15 @@ def test_a_taken_port_is_told_from_an_address_that_is_not_ours() -> None:
         open_socket("192.0.2.1", 0)
 
 
+def test_a_token_leads_to_a_page_of_this_server_only(tmp_path: Path) -> None:
+    store = ReadableStore(tmp_path / "data", access=Access(token=TOKEN))
+    assert store.send(make_scope("/", headers=[(b"host", b"127.0.0.1")])).status == 401
+    scope = make_scope(f"/?token={TOKEN}", headers=[(b"host", b"127.0.0.1")]) | {"path": "//elsewhere.test/essays"}
+    answer = store.send(scope)
+    assert (answer.status, answer.headers["location"]) == (303, "/elsewhere.test/essays")
+    store.close()
+
+
 @pytest.mark.parametrize(("host", "family"), [("0.0.0.0", socket.AF_INET), ("::", socket.AF_INET6)])
 def test_the_printed_address_of_a_server_that_listens_everywhere_opens(host: str, family: socket.AddressFamily) -> None:
     listener = open_socket(host, 0)

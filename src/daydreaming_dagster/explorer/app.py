@@ -22,6 +22,7 @@ from daydreaming_dagster.explorer.safety import Access, SafetyMiddleware
 from daydreaming_dagster.explorer.site import Refresher, Site
 
 Page = Callable[[Pages, Request], Response]
+Form = Callable[[Pages, dict[str, str]], Response]
 
 _PAGES: list[tuple[str, Page]] = [
     ("/", cohorts.show_overview),
@@ -42,7 +43,7 @@ _PAGES: list[tuple[str, Page]] = [
     ("/rate/ratings.csv", rating.export_ratings),
     ("/rate/pack.html", rating.export_pack),
 ]
-_FORMS: list[tuple[str, Callable[[Pages, Request, dict[str, str]], Response]]] = [
+_FORMS: list[tuple[str, Form]] = [
     ("/rate/essay", rating.take_rating),
     ("/rate/import", rating.import_ratings),
 ]
@@ -78,19 +79,17 @@ def _answer(pages: Pages, page: Page, request: Request) -> Response:
     return page(pages, request)
 
 
-def _answer_form(
-    pages: Pages, form: Callable[[Pages, Request, dict[str, str]], Response]
-) -> Callable[[Request], object]:
+def _answer_form(pages: Pages, form: Form) -> Callable[[Request], object]:
     async def answer(request: Request) -> Response:
         body = await request.body()
         try:
             values = rating.parse_form(body)
         except ValueError:
-            return pages.refuse(request, 400, "That is no form of these pages.", "Use the forms of the rating page.")
+            return pages.refuse(400, "That is no form of these pages.", "Use the forms of the rating page.")
         if not pages.site.is_write_token(values.get("write_token", "")):
             what = "The form is from before the explorer was started."
-            return pages.refuse(request, 403, what, "Load the page with the form again, then send it once more.")
-        return await anyio.to_thread.run_sync(form, pages, request, values)
+            return pages.refuse(403, what, "Load the page with the form again, then send it once more.")
+        return await anyio.to_thread.run_sync(form, pages, values)
 
     return answer
 
@@ -109,19 +108,19 @@ async def _live(pages: Pages, refresh: bool, _: Starlette) -> AsyncIterator[None
         pages.site.close()
 
 
-def _explain_http_error(pages: Pages, request: Request, error: Exception) -> Response:
+def _explain_http_error(pages: Pages, _: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     known = {404: "There is no such page.", 413: "That is more than this page takes at once."}
     what = known.get(status, "That cannot be done here.")
-    return pages.refuse(request, status, what, "Choose one of the pages above.")
+    return pages.refuse(status, what, "Choose one of the pages above.")
 
 
-def _explain_error(pages: Pages, request: Request, error: Exception) -> Response:
+def _explain_error(pages: Pages, _: Request, error: Exception) -> Response:
     what, fix = (error.what, error.fix) if isinstance(error, DayDreamingError) else (str(error), "")
-    return pages.refuse(request, 500, what, fix)
+    return pages.refuse(500, what, fix)
 
 
 def _explain_crash(pages: Pages, request: Request, error: Exception) -> Response:
     logging.getLogger(__name__).error("%s failed", request.url.path, exc_info=error)
     what = f"This page failed: {type(error).__name__}."
-    return pages.refuse(request, 500, what, "The terminal of `daydreaming explore` says more.")
+    return pages.refuse(500, what, "The terminal of `daydreaming explore` says more.")

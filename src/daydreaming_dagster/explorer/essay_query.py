@@ -49,7 +49,6 @@ class EssayQuery:
     @classmethod
     def of_params(cls, site: Site, params: QueryParams) -> EssayQuery:
         """The filters of an address; what it says wrongly is as if it did not say it."""
-        page = params.get("page", "1")
         sort = params.get("sort", "")
         rubric = params.get("rubric", "")
         return cls(
@@ -57,7 +56,7 @@ class EssayQuery:
             concept=tuple(dict.fromkeys(name for name in params.getlist("concept") if name))[:8],
             rubric=rubric or next(iter(find_rubric_ids(site)), ""),
             sort=sort if sort in SORTS else "score",
-            page=min(int(page), 1_000_000) if page.isascii() and page.isdigit() and int(page) > 0 else 1,
+            page=max(1, read_number(params, "page", 1)),
         )
 
     def link(self, path: str = "/essays", **changes: Any) -> str:
@@ -79,6 +78,12 @@ class EssayQuery:
     def is_filtered(self) -> bool:
         """Whether some essays may be left out."""
         return any(getattr(self, name) for name in (*_TEXTS, *_LISTS))
+
+
+def read_number(params: QueryParams, name: str, default: int = 0) -> int:
+    """A whole number of an address, from 0 to 999,999; the default where there is none."""
+    text = params.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 7 else default
 
 
 def link_to(path: str, pairs: Sequence[tuple[str, str]] | Mapping[str, str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 from urllib.parse import quote
@@ -84,6 +84,7 @@ class Pages:
             "concept_name": site.concept_name,
             "rubric_name": site.rubric_name,
             "heat": find_heat,
+            "known": add_chosen,
             "site": site,
             "stacked": stack,
             "strip": draw_strip,
@@ -97,15 +98,20 @@ class Pages:
         for name in self._environment.list_templates():
             self._environment.get_template(name)
 
-    def page(self, request: Request, name: str, values: Mapping[str, Any], status: int = 200) -> Response:
+    def page(self, name: str, values: Mapping[str, Any], status: int = 200) -> Response:
         """A whole page, or the part of one, by the name of its template."""
         template = self._environment.get_template(name)
-        html = template.render(request=request, path=request.url.path, **values)
+        html = template.render(**values)
         return HTMLResponse(make_visible(html).encode("utf-8", errors="replace"), status)
 
-    def refuse(self, request: Request, status: int, what: str, fix: str) -> Response:
+    def refuse(self, status: int, what: str, fix: str) -> Response:
         """The page of an error: what is wrong, and what to do."""
-        return self.page(request, "error.html", {"status": status, "what": what, "fix": fix, "active": ""}, status)
+        return self.page("error.html", {"status": status, "what": what, "fix": fix, "active": ""}, status)
+
+
+def add_chosen(values: Sequence[str], chosen: str) -> list[str]:
+    """What a filter can be set to; what it is set to is among it, even where there is nothing of that kind."""
+    return [*values, *([chosen] if chosen and chosen not in values else [])]
 
 
 def show_points(value: float | None, digits: int = 1) -> str:

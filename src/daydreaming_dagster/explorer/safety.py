@@ -60,7 +60,7 @@ class Access:
 class SafetyMiddleware:
     """Refuses what should not come in, and marks what goes out."""
 
-    def __init__(self, app: ASGIApp, access: Access, refuse: Callable[[Request, int, str, str], Response]) -> None:
+    def __init__(self, app: ASGIApp, access: Access, refuse: Callable[[int, str, str], Response]) -> None:
         """Args: `refuse` makes the page for a status, a sentence and what to do."""
         self._app = app
         self._access = access
@@ -101,28 +101,26 @@ class SafetyMiddleware:
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not self._access.allows_host(hosts[0]):
             return self._refuse(
-                request,
                 421,
                 "This server does not answer to that name.",
                 "Open the address that `daydreaming explore` printed.",
             )
         if request.method not in {"GET", "HEAD", "POST"}:
-            return self._refuse(request, 405, f"{request.method} is not done here.", "Go back to the page before.")
+            return self._refuse(405, f"{request.method} is not done here.", "Go back to the page before.")
         if self._access.token is not None and (answer := self._check_token(request, self._access.token)) is not None:
             return answer
         if request.method == "POST" and not is_same_origin(headers):
-            return self._refuse(
-                request, 403, "The request came from another site.", "Use the forms of these pages themselves."
-            )
+            return self._refuse(403, "The request came from another site.", "Use the forms of these pages themselves.")
         if _content_length(headers) > MOST_BODY_BYTES:
-            return self._refuse(request, 413, "That is more than this page takes at once.", "Import it in parts.")
+            return self._refuse(413, "That is more than this page takes at once.", "Import it in parts.")
         return None
 
     def _check_token(self, request: Request, token: str) -> Response | None:
         given = request.query_params.get("token")
         if given is not None and _same(given, token):
             kept = urlencode([(k, v) for k, v in parse_qsl(request.url.query) if k != "token"])
-            answer = RedirectResponse(request.url.path + (f"?{kept}" if kept else ""), status_code=303)
+            place = "/" + request.url.path.lstrip("/")  # two slashes would name another server
+            answer = RedirectResponse(place + (f"?{kept}" if kept else ""), status_code=303)
             answer.set_cookie(_COOKIE, token, httponly=True, samesite="lax", max_age=30 * 86400)
             return answer
         cookies = SimpleCookie(request.headers.get("cookie", ""))
@@ -131,7 +129,6 @@ class SafetyMiddleware:
         if _same(in_cookie, token) or _same(in_header, token):
             return None
         return self._refuse(
-            request,
             401,
             "These pages need a token.",
             "Open the whole address that `daydreaming explore` printed, with ?token=… at its end.",

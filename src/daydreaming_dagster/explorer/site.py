@@ -33,6 +33,8 @@ _CATALOGUE_S = 1.0
 """For so long the input files are taken to be as they were: a page asks for names hundreds of times."""
 _MOST_KEPT_ANSWERS = 512
 _MOST_SENTENCES = 200
+_STILL_MOVING_S = 20.0
+"""For so long after a change another is awaited: the last answers of a run are found after its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ class Site:
         self._catalogue_until = 0.0
         self._keys: list[str] = []
         self._ranking_stamp = -1
+        self._moving_until = 0.0
         self._said: dict[str, str] = {}
         self._lock = threading.Lock()
         self._elsewhere = None if can_write(paths.search_index) else TemporaryDirectory(prefix="daydreaming-")
@@ -146,6 +149,11 @@ class Site:
     def is_running(self) -> bool:
         """Whether a run is working on the data root right now."""
         return any(is_alive(self.paths, owner) for owner in iter_owner_ids(self.paths))
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether pages that show progress will soon be out of date."""
+        return time.monotonic() < self._moving_until or self.is_running
 
     # Inputs -------------------------------------------------------------------------------------------------------
     @property
@@ -243,6 +251,8 @@ class Site:
         try:
             found = index.refresh(report)
             self._refresh_ranking(index)
+            if found.changed:
+                self._moving_until = time.monotonic() + _STILL_MOVING_S
             self.freshness = Freshness(is_building=False)
             return found
         except StoreError as error:

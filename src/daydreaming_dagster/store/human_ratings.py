@@ -96,6 +96,21 @@ class HumanRatings:
         return {key: line for key, line in last.items() if line.kind is not Kind.WITHDRAWN}
 
 
+def clean_rater(name: str) -> str:
+    """The name of a rater with single spaces.
+
+    Raises:
+        ConfigurationError: that cannot be a name.
+    """
+    name = " ".join(name.split())
+    if not _RATER.fullmatch(name):
+        raise ConfigurationError(
+            f"'{name[:80]}' is not the name of a rater (letters, digits, spaces and . _ - @ ', at most 60).",
+            fix="Mend it, then send it again.",
+        )
+    return name
+
+
 def build_rating(
     rater: str,
     essay_gen_id: str,
@@ -115,9 +130,8 @@ def build_rating(
     Raises:
         ConfigurationError: one of the values cannot be; says which.
     """
-    rater = " ".join(rater.split())
+    rater = clean_rater(rater)
     for value, pattern, what in (
-        (rater, _RATER, "the name of a rater (letters, digits, spaces and . _ - @ ', at most 60)"),
         (essay_gen_id, _ESSAY, "the gen_id of an essay (e_…)"),
         (evaluation_template, _TEMPLATE, "the id of a rubric"),
     ):

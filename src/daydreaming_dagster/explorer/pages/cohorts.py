@@ -16,6 +16,7 @@ from daydreaming_dagster.store.states import Status
 
 _BEST = 5
 _SHOWN_MEMBERS = 200
+_SHOWN_COHORTS = 4
 
 
 def show_overview(pages: Pages, request: Request) -> Response:
@@ -26,14 +27,14 @@ def show_overview(pages: Pages, request: Request) -> Response:
     values = {
         "active": "overview",
         "cohorts": find_cohorts(site),
-        "best": find_essays(site, query, limit=_BEST) if rubrics else [],
+        "best": _find_best(site, query),
         "query": query,
         "rubrics": rubrics,
         "totals": _find_totals(site),
         "running": site.is_running,
     }
     name = "parts/overview.html" if "hx-request" in request.headers else "overview.html"
-    return pages.page(request, name, values)
+    return pages.page(name, values)
 
 
 def show_cohort(pages: Pages, request: Request) -> Response:
@@ -42,7 +43,7 @@ def show_cohort(pages: Pages, request: Request) -> Response:
     site = pages.site
     cohort = next((cohort for cohort in find_cohorts(site) if cohort["cohort_id"] == cohort_id), None)
     if cohort is None:
-        return pages.refuse(request, 404, f"There is no cohort '{cohort_id}' here.", "Choose one on the first page.")
+        return pages.refuse(404, f"There is no cohort '{cohort_id}' here.", "Choose one on the first page.")
     rubrics = find_rubric_ids(site)
     query = EssayQuery(cohort=cohort_id, rubric=rubrics[0] if rubrics else "")
     values = {
@@ -50,13 +51,18 @@ def show_cohort(pages: Pages, request: Request) -> Response:
         "cohort": cohort,
         "failures": find_failures(site, cohort_id),
         "axes": _find_axes(site, cohort_id),
-        "best": find_essays(site, query, limit=_BEST) if rubrics else [],
+        "best": _find_best(site, query),
         "query": query,
         "rubrics": rubrics,
         "running": site.is_running,
     }
     name = "parts/cohort.html" if "hx-request" in request.headers else "cohort.html"
-    return pages.page(request, name, values)
+    return pages.page(name, values)
+
+
+def _find_best(site: Site, query: EssayQuery) -> list[dict[str, Any]]:
+    essays = find_essays(site, query, limit=_BEST) if query.rubric else []
+    return [essay for essay in essays if essay["mean"] is not None]
 
 
 def show_failures(pages: Pages, request: Request) -> Response:
@@ -73,7 +79,7 @@ def show_failures(pages: Pages, request: Request) -> Response:
         "failed": _find_failed(site, cohort_id, reason) if reason else [],
         "most": _SHOWN_MEMBERS,
     }
-    return pages.page(request, "failures.html", values)
+    return pages.page("failures.html", values)
 
 
 def find_cohorts(site: Site) -> list[dict[str, Any]]:
@@ -103,7 +109,7 @@ def _sum_up(stage: Stage, counts: dict[str, int]) -> dict[str, Any]:
 
 
 def find_failures(site: Site, cohort_id: str = "") -> list[dict[str, Any]]:
-    """Failures by stage, reason and code, the most frequent first, each with the command that mends it."""
+    """Failures by stage, reason and code, the most frequent first, each with a command that mends it per cohort."""
 
     def compute() -> list[dict[str, Any]]:
         among = "AND EXISTS (SELECT 1 FROM member m WHERE m.cohort_id = :cohort AND m.gen_id = g.gen_id)"
@@ -114,11 +120,34 @@ def find_failures(site: Site, cohort_id: str = "") -> list[dict[str, Any]]:
             "GROUP BY 1, 2, 3, 4 ORDER BY n DESC, 1, 2, 3",
             {"cohort": cohort_id},
         )
+        cohorts = {} if cohort_id else _find_failed_cohorts(site)
         return [
-            {**dict(row), "command": find_remedy(site, row["reason"], bool(row["lasting"]), cohort_id)} for row in rows
+            {
+                **dict(row),
+                "commands": [
+                    find_remedy(site, row["reason"], bool(row["lasting"]), cohort)
+                    for cohort in cohorts.get(tuple(row)[:4], [cohort_id])[:_SHOWN_COHORTS]
+                ],
+                "n_cohorts": len(cohorts.get(tuple(row)[:4], [])),
+            }
+            for row in rows
         ]
 
     return site.keep(("failures", cohort_id), compute)
+
+
+def _find_failed_cohorts(site: Site) -> dict[tuple[Any, ...], list[str]]:
+    """Cohorts, the newest first, by stage, reason, code and lasting of what failed in them."""
+    found: dict[tuple[Any, ...], list[str]] = {}
+    rows = site.rows(
+        "SELECT DISTINCT g.stage, g.reason, g.code, g.lasting, c.cohort_id "
+        "FROM cohort c CROSS JOIN generation g INDEXED BY generation_failed "
+        "WHERE g.status = 'failed' AND EXISTS "
+        "(SELECT 1 FROM member m WHERE m.cohort_id = c.cohort_id AND m.gen_id = g.gen_id) ORDER BY c.stamp_ns DESC"
+    )
+    for *group, cohort_id in rows:
+        found.setdefault(tuple(group), []).append(cohort_id)
+    return found
 
 
 def find_remedy(site: Site, reason: str, lasting: bool, cohort_id: str) -> str:

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from daydreaming_dagster.domain.stages import find_stage_of
+from daydreaming_dagster.explorer.essay_query import read_number
 from daydreaming_dagster.explorer.pages.reading import find_text
 from daydreaming_dagster.explorer.rendering import Pages
 from daydreaming_dagster.explorer.site import Site
@@ -24,9 +25,11 @@ def show_comparison(pages: Pages, request: Request) -> Response:
     picked = [*params.getlist("pick"), "", ""]
     part = params.get("part", "parsed")
     part = part if part in _PARTS else "parsed"
+    # Of a prompt there are no versions: a new one makes another generation.
+    versions = [0, 0] if part == "prompt" else [read_number(params, "av"), read_number(params, "bv")]
     sides = [
-        _find_side(site, params.get("a", picked[0]).strip(), params.get("av", ""), part),
-        _find_side(site, params.get("b", picked[1]).strip(), params.get("bv", ""), part),
+        _find_side(site, params.get(name, picked[place]).strip(), versions[place], part)
+        for place, name in enumerate("ab")
     ]
     texts = [side["text"] for side in sides]
     comparison = None
@@ -45,20 +48,19 @@ def show_comparison(pages: Pages, request: Request) -> Response:
         "scores": _join_scores(site, sides) if sides[0]["gen_id"] != sides[1]["gen_id"] else [],
         "picked_too_many": len(params.getlist("pick")) > 2,
     }
-    return pages.page(request, "compare.html", values)
+    return pages.page("compare.html", values)
 
 
-def _find_side(site: Site, gen_id: str, version: str, part: str) -> dict[str, Any]:
-    number = int(version) if version.isascii() and version.isdigit() and len(version) < 6 else 0
-    side: dict[str, Any] = {"gen_id": gen_id, "version": number, "text": None, "problem": "", "row": None}
+def _find_side(site: Site, gen_id: str, version: int, part: str) -> dict[str, Any]:
+    side: dict[str, Any] = {"gen_id": gen_id, "version": version, "text": None, "problem": "", "row": None}
     if not gen_id:
         return side
     stage = find_stage_of(gen_id)
     row = site.row("SELECT * FROM generation WHERE gen_id = ?", (gen_id,))
     if stage is None or row is None:
         return {**side, "problem": f"There is no generation '{gen_id[:80]}' here. Search for its words above."}
-    text, problem = find_text(site, stage, gen_id, part, number)
-    if text is None and part == "parsed":
+    text, problem = find_text(site, stage, gen_id, part, version)
+    if text is None and part == "parsed" and not version:
         text, problem = find_text(site, stage, gen_id, "raw")
     versions = [found.number for found in site.store.versions(stage, gen_id)]
     return {

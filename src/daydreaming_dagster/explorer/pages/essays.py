@@ -48,9 +48,8 @@ def show_essays(pages: Pages, request: Request) -> Response:
         "choices": find_choices(site),
         "sorts": SORTS,
         "has_ranking": any(essay["shrunken"] is not None for essay in essays),
-        "compared": [],
     }
-    return pages.page(request, "essays.html", values)
+    return pages.page("essays.html", values)
 
 
 def show_ranking_plot(pages: Pages, request: Request) -> Response:

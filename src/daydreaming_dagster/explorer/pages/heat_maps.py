@@ -71,7 +71,7 @@ def show_maps(pages: Pages, request: Request) -> Response:
         "arms": site.keep(("arm map", rubric, cohort, axes), lambda: _map_arms(site, rubric, cohort, axes)),
         "template": site.find_rubric(rubric),
     }
-    return pages.page(request, "maps.html", values)
+    return pages.page("maps.html", values)
 
 
 @dataclass(frozen=True, slots=True)

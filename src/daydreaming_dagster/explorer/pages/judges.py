@@ -55,7 +55,7 @@ def show_judges(pages: Pages, request: Request) -> Response:
         "disagreements": _find_disagreements(site, rubric),
         "people": find_human_agreement(site, rubric),
     }
-    return pages.page(request, "judges.html", values)
+    return pages.page("judges.html", values)
 
 
 def show_score_plot(pages: Pages, request: Request) -> Response:

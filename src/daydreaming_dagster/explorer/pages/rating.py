@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from urllib.parse import parse_qsl
 
@@ -11,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from daydreaming_dagster.domain.catalogue import Template
 from daydreaming_dagster.domain.errors import ConfigurationError
 from daydreaming_dagster.domain.stages import Stage
-from daydreaming_dagster.explorer.essay_query import find_choices, link_to
+from daydreaming_dagster.explorer.essay_query import find_choices, link_to, read_number
 from daydreaming_dagster.explorer.human_panel import find_essay_ids, find_progress
 from daydreaming_dagster.explorer.offline_pack import build_pack
 from daydreaming_dagster.explorer.pages.reading import find_text
@@ -22,14 +23,16 @@ from daydreaming_dagster.store.human_ratings import (
     Scales,
     append_ratings,
     build_rating,
+    clean_rater,
     dump_csv,
     import_csv,
     read_ratings,
 )
 
 _MOST_STEPS = 21
-_MOST_IN_PACK = 200
+_IN_PACK, _MOST_IN_PACK = 20, 200
 _LONGEST_VISIT_S = 3600.0
+_ESSAY_PLACE = re.compile(r"\{\{[^{}]*\bresponse\b[^{}]*\}\}")
 
 
 def parse_form(body: bytes) -> dict[str, str]:
@@ -58,7 +61,7 @@ def show_start(pages: Pages, request: Request) -> Response:
         "message": site.find_said(request.query_params.get("said", "")),
         "n_essays": len(find_essay_ids(site, "")),
     }
-    return pages.page(request, "rate_start.html", values)
+    return pages.page("rate_start.html", values)
 
 
 def show_essay(pages: Pages, request: Request) -> Response:
@@ -68,7 +71,12 @@ def show_essay(pages: Pages, request: Request) -> Response:
     rubric = site.find_rubric(rubric_id)
     if rubric is None or not rater.strip() or not site.can_keep_ratings:
         return RedirectResponse(link_to("/rate", {"rater": rater, "rubric": rubric_id}), status_code=303)
-    progress = find_progress(site, " ".join(rater.split()), rubric_id, cohort)
+    try:
+        rater = clean_rater(rater)
+    except ConfigurationError as error:
+        said = site.say(error.what)
+        return RedirectResponse(link_to("/rate", {"rubric": rubric_id, "cohort": cohort, "said": said}), 303)
+    progress = find_progress(site, rater, rubric_id, cohort)
     text = None
     while progress.waiting and text is None:
         text, _ = find_text(site, Stage.ESSAY, progress.waiting[0], "parsed")
@@ -76,7 +84,7 @@ def show_essay(pages: Pages, request: Request) -> Response:
             progress.waiting.pop(0)
     values = {
         "active": "rate",
-        "rater": " ".join(rater.split()),
+        "rater": rater,
         "rubric": rubric,
         "question": describe_rubric(rubric),
         "steps": list_steps(rubric),
@@ -88,10 +96,10 @@ def show_essay(pages: Pages, request: Request) -> Response:
         "total": progress.left + progress.rated + progress.skipped,
         "message": site.find_said(params.get("said", "")),
     }
-    return pages.page(request, "rate_essay.html", values)
+    return pages.page("rate_essay.html", values)
 
 
-def take_rating(pages: Pages, _: Request, form: dict[str, str]) -> Response:
+def take_rating(pages: Pages, form: dict[str, str]) -> Response:
     """Stores what a rater said, then shows the next essay."""
     site = pages.site
     kept = {name: form.get(name, "") for name in ("rater", "rubric", "cohort")}
@@ -129,12 +137,12 @@ def export_ratings(pages: Pages, request: Request) -> Response:
     return Response(dump_csv(lines), media_type="text/csv; charset=utf-8", headers=headers)
 
 
-def import_ratings(pages: Pages, request: Request, form: dict[str, str]) -> Response:
+def import_ratings(pages: Pages, form: dict[str, str]) -> Response:
     """Takes in a CSV table, from here, an offline pack or anywhere else."""
     try:
         added, known = import_csv(pages.site.paths, form.get("table", ""), scales=_find_scales(pages.site))
     except ConfigurationError as error:
-        return pages.refuse(request, 400, error.what, error.fix)
+        return pages.refuse(400, error.what, error.fix)
     said = pages.site.say(f"{added} ratings added, {known} were there already.")
     return RedirectResponse(link_to("/rate", {"said": said}), status_code=303)
 
@@ -142,12 +150,15 @@ def import_ratings(pages: Pages, request: Request, form: dict[str, str]) -> Resp
 def export_pack(pages: Pages, request: Request) -> Response:
     """One HTML file with the essays that a rater is to rate, for people without this tool."""
     site, params = pages.site, request.query_params
-    rater, rubric_id = " ".join(params.get("rater", "").split()), params.get("rubric", "")
+    rubric_id = params.get("rubric", "")
     rubric = site.find_rubric(rubric_id)
-    if rubric is None or not rater:
-        return pages.refuse(request, 400, "A pack needs a rater and a rubric.", "Fill in both on the rating page.")
-    number = params.get("n", "20")
-    most = min(int(number), _MOST_IN_PACK) if number.isascii() and number.isdigit() else 20
+    if rubric is None or not params.get("rater", "").strip():
+        return pages.refuse(400, "A pack needs a rater and a rubric.", "Fill in both on the rating page.")
+    try:
+        rater = clean_rater(params["rater"])
+    except ConfigurationError as error:
+        return pages.refuse(400, error.what, "Give another name on the rating page: the table would not be taken in.")
+    most = min(read_number(params, "n", _IN_PACK), _MOST_IN_PACK)
     waiting = find_progress(site, rater, rubric_id, params.get("cohort", ""), most).waiting
     texts = [(essay, find_text(site, Stage.ESSAY, essay, "parsed")[0]) for essay in waiting]
     essays = [(essay, site.redact(text)) for essay, text in texts if text is not None]
@@ -164,7 +175,7 @@ def list_steps(rubric: Template) -> list[float]:
 
 def describe_rubric(rubric: Template) -> str:
     """What the judges are asked, with a gap where the essay stands."""
-    return rubric.source.replace("{{ response }}", "[the essay]").replace("{{response}}", "[the essay]")
+    return _ESSAY_PLACE.sub("[the essay]", rubric.source)
 
 
 def _find_scales(site: Site) -> Scales:

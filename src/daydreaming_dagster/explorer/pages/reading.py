@@ -17,6 +17,7 @@ from daydreaming_dagster.explorer.essay_query import (
     complete_essays,
     find_concepts,
     find_neighbours,
+    read_number,
 )
 from daydreaming_dagster.explorer.lineage import draw_lineage
 from daydreaming_dagster.explorer.pages.cohorts import find_remedy
@@ -25,7 +26,8 @@ from daydreaming_dagster.explorer.site import Site
 from daydreaming_dagster.explorer.texts import MOST_SHOWN_CHARACTERS, make_visible
 from daydreaming_dagster.store.states import Status
 
-PARTS = ("parsed", "raw", "prompt", "metadata", "versions", "lineage")
+TEXTS = ("parsed", "raw", "prompt")
+PARTS = (*TEXTS, "metadata", "versions", "lineage")
 _MOST_EVALUATIONS = 60
 _MOST_KIN = 40
 
@@ -35,7 +37,7 @@ def show_generation(pages: Pages, request: Request) -> Response:
     gen_id = request.path_params["gen_id"]
     stage = _find_stored(pages.site, gen_id)
     if stage is None:
-        return _refuse_unknown(pages, request, gen_id)
+        return _refuse_unknown(pages, gen_id)
     if stage is Stage.ESSAY:
         return _show_essay(pages, request, gen_id)
     return _show_part(pages, request, stage, gen_id, "reader")
@@ -45,8 +47,10 @@ def show_part(pages: Pages, request: Request) -> Response:
     """One file of a generation, or its lineage."""
     gen_id, part = request.path_params["gen_id"], request.path_params["part"]
     stage = _find_stored(pages.site, gen_id)
-    if stage is None or part not in PARTS:
-        return _refuse_unknown(pages, request, gen_id)
+    if stage is None:
+        return _refuse_unknown(pages, gen_id)
+    if part not in PARTS:
+        return pages.refuse(404, "A generation has no such part.", f"These there are: {', '.join(PARTS)}.")
     return _show_part(pages, request, stage, gen_id, part)
 
 
@@ -54,8 +58,10 @@ def show_plain(pages: Pages, request: Request) -> Response:
     """A text of a generation as it stands, whole, for programs and for texts too long for a page."""
     gen_id, part = request.path_params["gen_id"], request.path_params["part"]
     stage = _find_stored(pages.site, gen_id)
-    if stage is None or part not in {"parsed", "raw", "prompt"}:
-        return _refuse_unknown(pages, request, gen_id)
+    if stage is None:
+        return _refuse_unknown(pages, gen_id)
+    if part not in TEXTS:
+        return pages.refuse(404, "A generation has no such text.", f"These there are: {', '.join(TEXTS)}.")
     text, problem = find_text(pages.site, stage, gen_id, part)
     if text is None:
         return PlainTextResponse(f"{problem or 'There is no such text.'}\n", 404)
@@ -87,8 +93,8 @@ def find_text(site: Site, stage: Stage, gen_id: str, part: str, version: int = 0
 def _show_essay(pages: Pages, request: Request, gen_id: str) -> Response:
     site = pages.site
     query = EssayQuery.of_params(site, request.query_params)
-    place = request.query_params.get("at", "")
-    at = int(place) if place.isascii() and place.isdigit() and len(place) < 9 else None
+    place = read_number(request.query_params, "at", -1)
+    at = place if place >= 0 else None
     before, after = find_neighbours(site, query, gen_id, at) if at is not None else (None, None)
     essay = _find_essay(site, gen_id)
     text, problem = find_text(site, Stage.ESSAY, gen_id, "parsed")
@@ -122,13 +128,12 @@ def _show_essay(pages: Pages, request: Request, gen_id: str) -> Response:
         "stage": Stage.ESSAY,
         "dagster_links": _find_dagster_links(site, Stage.ESSAY, gen_id),
     }
-    return pages.page(request, "essay.html", values)
+    return pages.page("essay.html", values)
 
 
 def _show_part(pages: Pages, request: Request, stage: Stage, gen_id: str, part: str) -> Response:
     site = pages.site
-    version = request.query_params.get("version", "0")
-    number = int(version) if version.isascii() and version.isdigit() and len(version) < 6 else 0
+    number = read_number(request.query_params, "version")
     values: dict[str, Any] = {
         "active": "essays",
         "gen_id": gen_id,
@@ -145,7 +150,7 @@ def _show_part(pages: Pages, request: Request, stage: Stage, gen_id: str, part: 
         "graph": None,
         "dagster_links": _find_dagster_links(site, stage, gen_id),
     }
-    if part in {"reader", "parsed", "raw", "prompt"}:
+    if part in {"reader", *TEXTS}:
         # Of an evaluation the parsed text is a number: what one reads is the response.
         plain_part = part if part != "reader" else "raw" if stage is Stage.EVALUATION else "parsed"
         text, values["problem"] = find_text(site, stage, gen_id, plain_part)
@@ -160,7 +165,7 @@ def _show_part(pages: Pages, request: Request, stage: Stage, gen_id: str, part: 
         values["files"] = _read_metadata(site, stage, gen_id)
     elif part == "lineage":
         values["graph"] = draw_lineage(site, gen_id)
-    return pages.page(request, "generation.html", values)
+    return pages.page("generation.html", values)
 
 
 def _find_stored(site: Site, gen_id: str) -> Stage | None:
@@ -170,17 +175,17 @@ def _find_stored(site: Site, gen_id: str) -> Stage | None:
     return stage if known else None
 
 
-def _refuse_unknown(pages: Pages, request: Request, gen_id: str) -> Response:
+def _refuse_unknown(pages: Pages, gen_id: str) -> Response:
     member = pages.site.row("SELECT cohort_id, stage FROM member WHERE gen_id = ? LIMIT 1", (gen_id,))
     if member is not None:
         what = f"The {member['stage']} '{gen_id}' was not made yet."
         fix = f"Make what is missing: {pages.site.command('run', member['cohort_id'])}"
-        return pages.refuse(request, 404, what, fix)
+        return pages.refuse(404, what, fix)
     what = f"There is no generation '{gen_id[:80]}' here."
     fix = f"Find it with the search above, or list the ids: {pages.site.command('status --ids')}"
     if pages.site.freshness.is_building:
         fix = "The store is still being read for the first time; try again in a moment."
-    return pages.refuse(request, 404, what, fix)
+    return pages.refuse(404, what, fix)
 
 
 def _find_row(site: Site, gen_id: str) -> dict[str, Any]:

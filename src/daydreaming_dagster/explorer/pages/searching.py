@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from daydreaming_dagster.domain.stages import Stage, find_stage_of
-from daydreaming_dagster.explorer.essay_query import find_concepts
+from daydreaming_dagster.explorer.essay_query import find_concepts, read_number
 from daydreaming_dagster.explorer.pages.reading import find_text
 from daydreaming_dagster.explorer.rendering import Pages
 from daydreaming_dagster.explorer.site import Site
@@ -37,8 +37,7 @@ def show_search(pages: Pages, request: Request) -> Response:
     stage = stage if stage in set(Stage) else ""
     field = params.get("in", "")
     field = field if field in _FIELDS else ""
-    page = params.get("page", "1")
-    number = int(page) if page.isascii() and page.isdigit() and 0 < int(page) <= _MOST_COUNTED else 1
+    number = min(max(read_number(params, "page", 1), 1), _MOST_COUNTED // _PAGE_SIZE)
     match = build_match(text, field)
     hits, total, problem = _search(site, match, stage, number) if match else ([], 0, "")
     values = {
@@ -56,7 +55,7 @@ def show_search(pages: Pages, request: Request) -> Response:
         "problem": problem,
         "has_words": match is not None,
     }
-    return pages.page(request, "search.html", values)
+    return pages.page("search.html", values)
 
 
 def _find_place(site: Site, text: str) -> str | None:

@@ -126,7 +126,9 @@ function showPlace() {
     const view = chosen.closest(".scroll");
     view.scrollLeft = chosen.x.baseVal.value - (view.clientWidth - chosen.width.baseVal.value) / 2;
   }
-  document.querySelector(".top nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+  for (const here of document.querySelectorAll(".top nav [aria-current], .tabs [aria-current]")) {
+    here.scrollIntoView({ block: "nearest", inline: "center" });
+  }
 }
 
 function setUpFiles() {
