@@ -18,13 +18,13 @@ from typing import Any
 import orjson
 
 from daydreaming_dagster.domain.errors import StoreError
-from daydreaming_dagster.store import new_folders
+from daydreaming_dagster.store import generation_files, new_folders
 from daydreaming_dagster.store.new_folders import TEMPORARY_SUFFIX, WRITTEN, NewFolder
 
 write_all = new_folders.write_all
+read_quickly = generation_files.read_quickly
 
 _counter = itertools.count()
-_READ_BYTES = 1 << 16
 
 
 def write_bytes(path: Path, content: bytes, *, durable: bool = False) -> None:
@@ -159,22 +159,6 @@ def find_json(path: Path) -> dict[str, Any] | None:
     if not isinstance(value, dict):
         raise StoreError(f"{path} holds no JSON object.", fix="Restore the file, or delete it and make it anew.")
     return value
-
-
-def read_quickly(path: str) -> bytes:
-    """All of a file, for loops over a whole store: an open file object or a Path costs several times as much.
-
-    Raises:
-        OSError: there is no such file, or it cannot be read.
-    """
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        content = os.read(handle, _READ_BYTES)
-        while len(content) % _READ_BYTES == 0 and (more := os.read(handle, _READ_BYTES)):
-            content += more
-        return content
-    finally:
-        os.close(handle)
 
 
 def sync_folder(folder: Path) -> None:
