@@ -16,6 +16,12 @@ from daydreaming_dagster.experiments.comparison import Comparison, compare_named
 CONCEPTS = tuple(f"concept-{number}" for number in range(6))
 
 
+def give_families(root: RatedRoot, families: dict[str, str]) -> None:
+    path = root.paths.models_csv
+    head, *rows = path.read_text().splitlines()
+    path.write_text("\n".join([f"{head},family", *(f"{row},{families[row.split(',')[0]]}" for row in rows)]) + "\n")
+
+
 def sentences(found: Comparison) -> list[str]:
     return [describe_contrast(row, found.n_questions) for row in found.table.iter_rows(named=True)]
 
@@ -110,7 +116,7 @@ def test_ratings_of_both_cohorts_do_not_dilute_the_difference_of_the_others(root
     root.run(lambda member: score(3 if member.gen_id in first else 7), cohort="second")
     found = compare_named(root.workspace(), "second", "first")
     assert [row["effect"] for row in found.table.iter_rows(named=True)] == [4.0, 4.0]
-    assert found.notes == ["30 ratings of both sides left out, which cannot differ."]
+    assert found.notes[0] == "30 ratings of both sides left out, which cannot differ."
 
 
 def test_a_cohort_that_holds_all_of_another_cannot_be_compared_with_it(root: RatedRoot) -> None:
@@ -158,6 +164,45 @@ def test_judging_only_the_best_again_is_told_to_fall_by_chance(root: RatedRoot) 
     assert "if they were chosen for that, part of the difference is chance" in row["note"]
 
 
+def test_essays_that_a_judge_failed_on_are_not_taken_for_a_choice(root: RatedRoot) -> None:
+    root.write_concepts(CONCEPTS)
+    root.write_models(writers=["writer"], judges=["judge", "other-judge"])
+    lowest = min(essays(list(root.plan().members)), key=lambda m: m.gen_id).gen_id
+
+    def judge(member: Member) -> str:
+        if member.parent_gen_id != lowest:
+            return spread(member)
+        return "No." if member.llm_model_id == "judge" else score(0)
+
+    root.run(judge)
+    for row in compare_named(root.workspace(), "judge", "other-judge").table.iter_rows(named=True):
+        assert row["note"] == "1 rating without a counterpart left out"
+
+
+def test_writers_are_also_compared_without_judges_of_their_families(root: RatedRoot) -> None:
+    root.write_concepts(CONCEPTS)
+    root.write_models(writers=["big", "small"], judges=["kin", "stranger"])
+    give_families(root, {"big": "one", "small": "two", "kin": "one", "stranger": "three"})
+    writers = {member.gen_id: member.llm_model_id for member in root.plan().members}
+
+    def judge(member: Member) -> str:
+        return score(5 + (2 if writers[member.parent_gen_id] == "big" else 0) * (1 + (member.llm_model_id == "kin")))
+
+    root.run(judge)
+    note = "Without judges of the writer's own family, small less big: coherence −2.00 [−2.00, −2.00] and novelty"
+    (told,) = compare_named(root.workspace(), "small", "big").notes
+    assert told.startswith(note)
+    assert compare_named(root.workspace(), "kin", "stranger").notes == []
+
+
+def test_writers_rated_by_their_own_families_only_are_said_to_be(root: RatedRoot) -> None:
+    root.write_models(writers=["big", "small"], judges=["kin"])
+    give_families(root, {"big": "one", "small": "one", "kin": "one"})
+    root.run(spread)
+    (told,) = compare_named(root.workspace(), "big", "small").notes
+    assert told == "Only judges of the writer's own family rated both sides: what others would say is unknown."
+
+
 def test_a_new_judge_is_compared_with_the_old_one_over_all_cohorts(root: RatedRoot) -> None:
     root.write_concepts(CONCEPTS)
     once = root.run(lambda _: score(4), cohort="then")
@@ -199,6 +244,7 @@ def test_rubrics_that_measure_different_things_are_not_compared(root: RatedRoot)
     found = compare_named(root.workspace(), "novelty", "coherence")
     assert not found.is_answered
     assert "not comparable because they measure different things" in sentences(found)[0]
+    assert found.notes == []
 
 
 def test_a_side_without_ratings_is_told(root: RatedRoot) -> None:

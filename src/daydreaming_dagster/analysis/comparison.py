@@ -67,6 +67,8 @@ COMPARABLE_COLUMNS = ("cohort_id", "experiment_id", *ARM, "generator_family", *E
 
 _MUCH_CHOSEN = 0.5
 """Standard deviations between essays in common and the others from which on they count as chosen."""
+_CHANCE = 2.0
+"""Standard errors up to which such a difference may be chance: the others can be those few that a judge failed on."""
 
 _IMPLIED = {"generator_family": ("generator_model",), "judge_family": ("judge_model",)}
 
@@ -227,7 +229,8 @@ def _note_choice(side: pl.DataFrame, cells: pl.DataFrame) -> str:
     if common.is_empty() or rest.is_empty() or not isinstance(spread, float):
         return ""
     mean, others = float(common.to_numpy().mean()), float(rest.to_numpy().mean())
-    if abs(mean - others) <= _MUCH_CHOSEN * spread:
+    error = spread * math.sqrt(1 / common.len() + 1 / rest.len())
+    if abs(mean - others) <= max(_MUCH_CHOSEN * spread, _CHANCE * error):
         return ""
     return (
         f"the essays in common had {mean:.2f} on one side, its others {others:.2f}: if they were chosen for that, part "

@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from daydreaming_dagster.analysis.comparison import COMPARABLE_COLUMNS, COMPARISON_SCHEMA, compare_levels
+from daydreaming_dagster.analysis.ratings import select_rated
 from daydreaming_dagster.analysis.schema import Schema
 from daydreaming_dagster.analysis.statistics.multiplicity import adjust_holm
 from daydreaming_dagster.domain.errors import ConfigurationError
@@ -97,8 +98,10 @@ def compare_named(
     ratings = _read_ratings(workspace, kind, a, b, whole)
     used = _choose_columns(ratings, columns, a, b)
     table = build_contrasts(ratings, {column: [(a, b)] for column in used}, margin)
-    found = Comparison(a, b, used, table, _write_notes(ratings, used, kind, a, b))
-    if not (found.is_answered or everywhere or kind in _ACROSS):
+    notes = [*_write_notes(ratings, used, kind, a, b), *_compare_without_own_family(ratings, used, a, b, margin)]
+    found = Comparison(a, b, used, table, notes)
+    is_within = not everywhere and kind not in _ACROSS
+    if is_within and not found.is_answered and not _measure_different_things(ratings, used, a, b):
         found.notes.append(f"Within this cohort. Over all cohorts: daydreaming compare {a} {b} --all")
     return found
 
@@ -241,6 +244,31 @@ def _choose_columns(ratings: pl.DataFrame, columns: tuple[str, ...], a: str, b: 
     held = {column: {a, b} & set(ratings[column].drop_nulls().unique().to_list()) for column in columns}
     most = max(len(found) for found in held.values())
     return tuple(column for column, found in held.items() if len(found) == most) if most else columns[:1]
+
+
+def _measure_different_things(ratings: pl.DataFrame, columns: Sequence[str], a: str, b: str) -> bool:
+    """Whether both were rated or did rate, but never about the same: then no other cohort can help."""
+    rated = select_rated(ratings)
+    measured = [
+        set(rated.filter(pl.any_horizontal(pl.col(column) == name for column in columns))["construct"].to_list())
+        for name in (a, b)
+    ]
+    return all(measured) and measured[0].isdisjoint(measured[1])
+
+
+def _compare_without_own_family(
+    ratings: pl.DataFrame, columns: Sequence[str], a: str, b: str, margin: float | None
+) -> list[str]:
+    """What comparisons of ways of writing come to without judges of the writer's own family; nothing without such."""
+    written = {column: [(a, b)] for column in columns if column not in _JUDGING}
+    others = ratings.filter(pl.col("same_family").fill_null(False).not_())
+    if others.height == ratings.height or not written:
+        return []
+    told = build_contrasts(others, written, margin).filter("is_comparable")
+    if told.is_empty():
+        return ["Only judges of the writer's own family rated both sides: what others would say is unknown."]
+    words = [f"{row['construct']} {show_effect(row)}" for row in told.iter_rows(named=True)]
+    return [f"Without judges of the writer's own family, {a} less {b}: {join_words(words)}."]
 
 
 def _write_notes(ratings: pl.DataFrame, columns: tuple[str, ...], kind: str, a: str, b: str) -> list[str]:

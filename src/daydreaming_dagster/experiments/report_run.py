@@ -127,9 +127,8 @@ def build_health_section(material: Material) -> Section:
 
 def _build_leanings(material: Material, rows: list[dict[str, Any]]) -> Grid:
     replicated = any(row["identical_replicate_share"] is not None for row in rows)
-    words = material.rated["essay_length_words"]
-    shortest, longest = words.min(), words.max()
-    lengths = "" if shortest is None else f"; these essays have {shortest} to {longest}"
+    words: list[int] = material.rated["essay_length_words"].drop_nulls().to_list()
+    lengths = f"; these essays have {min(words)} to {max(words)}" if words else ""
     alike = " Alike: share of the pairs of replicates that gave the same score." if replicated else ""
     return Grid(
         "Leanings of the judges, with 95 % intervals over combinations. Severity: points above (lenient) or below "
