@@ -37,7 +37,7 @@ class Provider:
         if not self.tells:
             return KeyStatus()
         left = max(0, self.limit - self.used)
-        return KeyStatus(free_requests_limit=self.limit, free_requests_used=self.used, free_requests_remaining=left)
+        return KeyStatus(free_requests_limit=self.limit, free_requests_remaining=left)
 
     def move_to_tomorrow(self) -> None:
         self.now += DAY_S

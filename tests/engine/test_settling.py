@@ -27,7 +27,7 @@ class Records(ScriptedClient):
         if self.is_silent:
             raise TransportError("gone", fix="wait")
         cost = self.costs.get(response_id)
-        return None if cost is None else GenerationRecord(response_id, cost_usd=cost, native_prompt_tokens=3)
+        return None if cost is None else GenerationRecord(cost_usd=cost, native_prompt_tokens=3)
 
 
 @pytest.fixture

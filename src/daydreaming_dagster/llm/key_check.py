@@ -41,6 +41,8 @@ class KeyCheck:
         if status.free_requests_remaining is not None:
             limit = f" of {status.free_requests_limit:,}" if status.free_requests_limit is not None else ""
             parts.append(f"{status.free_requests_remaining:,}{limit} requests to free models left today")
+            if status.is_free_tier:
+                parts.append("more of them a day once credits are bought")
         return ", ".join(parts)
 
 

@@ -109,7 +109,7 @@ class OpenAICompatibleClient:
             if error.culprits.get("status") == 404:
                 return None
             raise
-        return parse_generation(body, response_id)
+        return parse_generation(body)
 
     async def fetch_models(self) -> list[ModelOffer]:
         """The models one can ask for, with prices where the server tells them.

@@ -17,7 +17,7 @@ class KeyStatus:
         limit_usd, limit_remaining_usd: spending limit of the key.
         usage_usd: spent with the key so far.
         is_free_tier: whether the account has never bought credits.
-        free_requests_limit, free_requests_used, free_requests_remaining: requests to free models today (UTC).
+        free_requests_limit, free_requests_remaining: requests to free models today (UTC).
     """
 
     limit_usd: float | None = None
@@ -25,30 +25,21 @@ class KeyStatus:
     usage_usd: float | None = None
     is_free_tier: bool | None = None
     free_requests_limit: int | None = None
-    free_requests_used: int | None = None
     free_requests_remaining: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationRecord:
-    """What the account was charged for one response, and who made it.
+    """What the account was charged for one response.
 
     Attributes:
         cost_usd: total charge.
-        native_prompt_tokens, native_completion_tokens, native_reasoning_tokens: by the model's own tokenizer.
-        generation_time_s: from the provider's first to its last token.
+        native_prompt_tokens, native_completion_tokens: by the model's own tokenizer.
     """
 
-    response_id: str
-    model: str | None = None
-    provider: str | None = None
     cost_usd: float | None = None
     native_prompt_tokens: int | None = None
     native_completion_tokens: int | None = None
-    native_reasoning_tokens: int | None = None
-    finish_reason: str | None = None
-    native_finish_reason: str | None = None
-    generation_time_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +55,6 @@ class ModelOffer:
     """
 
     model: str
-    display_name: str = ""
-    context_tokens: int | None = None
     price_prompt: float | None = None
     price_completion: float | None = None
     price_request: float | None = None
@@ -84,26 +73,17 @@ def parse_key_status(body: Mapping[str, Any]) -> KeyStatus:
         usage_usd=as_float(data.get("usage")),
         is_free_tier=is_free_tier if isinstance(is_free_tier, bool) else None,
         free_requests_limit=as_int(free.get("limit")),
-        free_requests_used=as_int(free.get("used")),
         free_requests_remaining=as_int(free.get("remaining")),
     )
 
 
-def parse_generation(body: Mapping[str, Any], response_id: str) -> GenerationRecord:
+def parse_generation(body: Mapping[str, Any]) -> GenerationRecord:
     """From the body of `GET /generation`."""
     data = as_mapping(body.get("data"))
-    time_ms = as_float(data.get("generation_time"))
     return GenerationRecord(
-        response_id=response_id,
-        model=as_text(data.get("model")),
-        provider=as_text(data.get("provider_name")),
         cost_usd=as_float(data.get("total_cost")),
         native_prompt_tokens=as_int(data.get("native_tokens_prompt")),
         native_completion_tokens=as_int(data.get("native_tokens_completion")),
-        native_reasoning_tokens=as_int(data.get("native_tokens_reasoning")),
-        finish_reason=as_text(data.get("finish_reason")),
-        native_finish_reason=as_text(data.get("native_finish_reason")),
-        generation_time_s=None if time_ms is None else time_ms / 1000,
     )
 
 
@@ -119,8 +99,6 @@ def _as_offer(entry: Mapping[str, Any], model: str) -> ModelOffer:
     parameters = entry.get("supported_parameters")
     return ModelOffer(
         model=model,
-        display_name=as_text(entry.get("name")) or "",
-        context_tokens=as_int(entry.get("context_length")),
         price_prompt=_as_price(pricing.get("prompt")),
         price_completion=_as_price(pricing.get("completion")),
         price_request=_as_price(pricing.get("request")),
