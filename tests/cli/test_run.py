@@ -98,6 +98,20 @@ def test_time_left_is_not_told_of_a_run_that_is_being_stopped() -> None:
     assert describe_counts(progress, 60.0) == "drafts 4/10 · 0 in flight · 4/min · 0 tokens · $0.0000"
 
 
+def test_a_run_that_waits_for_batches_tells_so_and_not_how_long_it_will_take() -> None:
+    progress = Progress(batched=frozenset({Stage.EVALUATION}))
+    progress.planned.update({Stage.DRAFT: 4, Stage.EVALUATION: 4})
+    progress.made[Stage.DRAFT] = 2
+    assert describe_counts(progress, 60.0).endswith(" · $0.0000 · batches to come, which may take hours")
+    progress.made[Stage.DRAFT] = 4
+    progress.in_flight = progress.in_batches = 4
+    assert describe_counts(progress, 60.0).endswith(
+        " · 4 in flight · 4/min · 0 tokens · $0.0000 · 4 wait for batches, which may take hours"
+    )
+    progress.in_batches, progress.made[Stage.EVALUATION] = 0, 4
+    assert "batches" not in describe_counts(progress, 60.0)
+
+
 def test_a_dagster_home_that_goes_while_it_is_in_use_is_told_with_the_way_on() -> None:
     with (
         pytest.raises(StoreError, match="cannot be used any more: unable to open database file") as told,

@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.engine.stepped_loop import SteppedLoop
 
-from daydreaming_dagster.domain.catalogue import Catalogue, Concept, Endpoint, Model, Pool, Template
+from daydreaming_dagster.domain.catalogue import Catalogue, Concept, Endpoint, EndpointKind, Model, Pool, Template
 from daydreaming_dagster.domain.combinations import Combination
 from daydreaming_dagster.domain.errors import DayDreamingError, ModelCallError, StoreError
 from daydreaming_dagster.domain.experiment_config import ExperimentConfig, StageConfig
@@ -131,7 +131,9 @@ class HandClients:
         return self._client
 
 
-def make_catalogue(pools: Mapping[str, Pool], *, essay_generator: str = "llm") -> Catalogue:
+def make_catalogue(
+    pools: Mapping[str, Pool], *, essay_generator: str = "llm", kind: EndpointKind = "openai"
+) -> Catalogue:
     """A writer and a judge; each in the pool of its name where there is one, else in the only one."""
     only = next(iter(pools))
 
@@ -152,7 +154,7 @@ def make_catalogue(pools: Mapping[str, Pool], *, essay_generator: str = "llm") -
             Stage.EVALUATION: {"evaluation": template(Stage.EVALUATION, "in_last_line")},
         },
         models={name: model(name) for name in ("writer", "judge")},
-        endpoints={"endpoint": Endpoint("endpoint", "openai", "http://127.0.0.1:1/v1")},
+        endpoints={"endpoint": Endpoint("endpoint", kind, "http://127.0.0.1:1/v1")},
         pools=dict(pools),
         replicates=dict.fromkeys(Stage, 1),
     )
@@ -180,6 +182,7 @@ class Scene:
         plan: Plan | None = None,
         max_tokens: int = 50,
         essay_generator: str = "llm",
+        kind: EndpointKind = "openai",
         claims: ClaimSource | None = None,
         open_room: Callable[[Pool], Room] | None = None,
         wrap: Callable[[str, Any], Any] = lambda _, collaborator: collaborator,
@@ -192,7 +195,7 @@ class Scene:
         store = GenerationStore(DataPaths(folder))
         config = ExperimentConfig(2, "paragraph", {stage: StageConfig(max_tokens, 0.5, 1) for stage in Stage})
         combination = Combination("combo", ("a", "b"), "paragraph", 2)
-        catalogue = make_catalogue(pools, essay_generator=essay_generator)
+        catalogue = make_catalogue(pools, essay_generator=essay_generator, kind=kind)
         recipe = Recipe(catalogue, config, {"combo": combination}, store)
         run_info = RunInfo("run-test", "cohort-test")
         self.book = CallBook(self.writer, run_info, "owner", budget)

@@ -267,3 +267,20 @@ def test_a_dead_connection_counts_as_unknown_spend_and_a_clear_refusal_as_none(o
         ("failed", "unreachable"),
         ("unknown", "timeout"),
     ]
+
+
+def test_calls_that_wait_for_a_batch_are_counted_until_they_end(open_scene: OpenScene) -> None:
+    scene = open_scene(drafts=3, limit=3, kind="openrouter_batch")
+    assert (scene.progress.in_flight, scene.progress.in_batches) == (3, 3)
+    scene.fail(0, RefusedError("No.", fix="Ask again.", reason="bad_request"))
+    scene.fail(1, TransportError("Gone.", fix="Wait.", reason="connection"))
+    assert scene.progress.in_batches == 1
+    while scene.client.asked:
+        scene.answer()
+    assert scene.progress.in_batches == 0
+
+
+def test_only_calls_in_batches_are_waited_for_without_an_end_in_sight(open_scene: OpenScene) -> None:
+    scene = open_scene(drafts=3, limit=3)
+    assert scene.progress.in_flight == 3
+    assert scene.progress.in_batches == 0

@@ -16,7 +16,9 @@ from daydreaming_dagster.cli.forecast_table import describe_accuracy
 from daydreaming_dagster.domain.catalogue import Template
 from daydreaming_dagster.domain.errors import DayDreamingError
 from daydreaming_dagster.domain.stages import Stage
+from daydreaming_dagster.engine.plan import Plan
 from daydreaming_dagster.engine.progress import Progress
+from daydreaming_dagster.engine.run import RunReport
 from daydreaming_dagster.engine.run_board import RunBoard
 from daydreaming_dagster.engine.workspace import Workspace
 from daydreaming_dagster.store.tables import read_table
@@ -40,35 +42,14 @@ def print_work(board: RunBoard, *, again: bool = False) -> None:
     if report is None or plan is None:
         return
     progress = report.progress
-    if plan.size == 0:
-        print_line(f"Nothing to do: all {plan.done.total()} generations are done; no model was called.")
-    else:
-        done = ", ".join(show_count(progress.succeeded(stage), stage) for stage in Stage if progress.planned[stage])
-        cost = f"${progress.cost_usd:.4f}" + (" and calls without a price" if progress.unpriced_calls else "")
-        print_line(
-            f"Made {done} in {report.duration_s:.0f} s: {show_count(progress.calls, 'model call')}, "
-            f"{progress.prompt_tokens:,} + {progress.completion_tokens:,} tokens, {cost}."
-            + (f" {show_count(plan.done.total(), 'generation')} done before." if plan.done else "")
-        )
+    print_line(describe_work(plan, report))
     if again:
         why = ", ".join(sorted({reason for _, reason in progress.failures}))
         print_line(f"[yellow]{progress.failed.total()} answers could not be used ({why}); asking again.[/]")
         return
     _print_failures(progress, report.errors)
-    if progress.blocked:
-        print_line(f"[yellow]{show_count(progress.blocked.total(), 'generation')} waiting for a failed parent.[/]")
-    if progress.left:
-        left = show_count(progress.left.total(), "generation")
-        print_line(f"[yellow]{left} left to do{'' if board.was_interrupted else '; run the same command again'}.[/]")
-    if report.unknown is not None:
-        print_line(
-            f"[yellow]Unknown spend: {show_count(report.unknown.calls, 'call')} of this cohort ended without a word, "
-            f"at a cost of up to ${report.unknown.cost_usd:.4f}.[/]"
-        )
-    if progress.elsewhere:
-        print_line(f"{show_count(progress.elsewhere.total(), 'generation')} made by another process meanwhile.")
-    if report.forecast is not None and report.stopped is None and progress.calls and not progress.left:
-        out().print(describe_accuracy(report.forecast, progress, report.duration_s))
+    _print_undone(progress, was_interrupted=board.was_interrupted)
+    _print_spending(report)
     if plan.held:
         reasons = sorted({failure.reason for _, failure in plan.held})
         print_line(
@@ -78,6 +59,52 @@ def print_work(board: RunBoard, *, again: bool = False) -> None:
     for reason, error in report.errors.items():
         if reason not in {failed for _, failed in progress.failures}:
             print_error(error)
+
+
+def describe_work(plan: Plan, report: RunReport) -> str:
+    """What a run did, a line for each kind of work, and how far it all is now where it was begun before."""
+    if plan.size == 0:
+        return f"Nothing to do: all {plan.done.total()} generations are done; no model was called."
+    progress = report.progress
+    read, kept, before = progress.parsed_again.total(), progress.reused.total(), plan.done.total()
+    sentences = []
+    if progress.made or progress.calls or not (read or kept):
+        made = ", ".join(show_count(progress.made[stage], stage) for stage in Stage if progress.planned[stage])
+        cost = f"${progress.cost_usd:.4f}" + (" and calls without a price" if progress.unpriced_calls else "")
+        sentences.append(
+            f"Made {made} in {report.duration_s:.0f} s: {show_count(progress.calls, 'model call')}, "
+            f"{progress.prompt_tokens:,} + {progress.completion_tokens:,} tokens, {cost}."
+        )
+    if read:
+        sentences.append(f"Read {show_count(read, 'answer')} that lay in the store unread: no call.")
+    if kept:
+        sentences.append(f"Kept {show_count(kept, 'stored answer')} to the same request: no call.")
+    if before:
+        total = plan.size + before + len(plan.held) + len(plan.blocked)
+        now = before + progress.succeeded_in_all + progress.elsewhere.total()
+        sentences.append(f"{before:,} of {total:,} generations were done before, {now:,} are now.")
+    return "\n".join(sentences)
+
+
+def _print_undone(progress: Progress, *, was_interrupted: bool) -> None:
+    if progress.blocked:
+        print_line(f"[yellow]{show_count(progress.blocked.total(), 'generation')} waiting for a failed parent.[/]")
+    if progress.left:
+        left = show_count(progress.left.total(), "generation")
+        print_line(f"[yellow]{left} left to do{'' if was_interrupted else '; run the same command again'}.[/]")
+    if progress.elsewhere:
+        print_line(f"{show_count(progress.elsewhere.total(), 'generation')} made by another process meanwhile.")
+
+
+def _print_spending(report: RunReport) -> None:
+    progress = report.progress
+    if report.unknown is not None:
+        print_line(
+            f"[yellow]Unknown spend: {show_count(report.unknown.calls, 'call')} of this cohort ended without a word, "
+            f"at a cost of up to ${report.unknown.cost_usd:.4f}.[/]"
+        )
+    if report.forecast is not None and report.stopped is None and progress.calls and not progress.left:
+        out().print(describe_accuracy(report.forecast, progress, report.duration_s))
 
 
 def _print_failures(progress: Progress, errors: Mapping[str, DayDreamingError]) -> None:

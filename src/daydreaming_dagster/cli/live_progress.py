@@ -90,7 +90,7 @@ def describe_counts(progress: Progress, elapsed_s: float) -> str:
 
 
 def describe_pace(progress: Progress, elapsed_s: float) -> str:
-    """One line: calls under way, rate, tokens, cost, time left."""
+    """One line: calls under way, rate, tokens, cost, and the time left or what it is waited for."""
     worked_on = sum(_count_worked_on(progress, stage) for stage in Stage)
     left = 0 if progress.left else progress.planned.total() - worked_on
     rate = worked_on / elapsed_s if elapsed_s > 0 else 0.0
@@ -102,7 +102,11 @@ def describe_pace(progress: Progress, elapsed_s: float) -> str:
     ]
     if progress.retries:
         parts.append(f"{progress.retries} retries")
-    if rate > 0 and left:
+    if progress.in_batches:
+        parts.append(f"{progress.in_batches:,} wait for batches, which may take hours")
+    elif left and progress.waits_for_batches:
+        parts.append("batches to come, which may take hours")
+    elif rate > 0 and left:
         parts.append(f"about {_duration(left / rate)} left")
     return " · ".join(parts)
 

@@ -134,6 +134,11 @@ class Endpoint:
     extra_body: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def answers_later(self) -> bool:
+        """Whether calls wait for a batch at the provider, for hours perhaps."""
+        return self.kind == "openrouter_batch"
+
+    @property
     def has_server(self) -> bool:
         """Whether calls go to somebody else, who can be asked for prices and keys, and wants money."""
         return self.kind in ("openai", "openrouter_batch")

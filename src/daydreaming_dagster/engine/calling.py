@@ -81,6 +81,8 @@ class Caller:
         endpoint = attempt.endpoint.endpoint
         if task.answers_before is None:
             task.answers_before = self._halts.count_answers(endpoint)
+        later = int(attempt.endpoint.answers_later)
+        self._progress.in_batches += later
         try:
             response = await self._clients.client(endpoint).complete(attempt.request)
         except ModelCallError as error:
@@ -90,6 +92,8 @@ class Caller:
             self._halts.add_endpoint(endpoint, error)
             self._ends.fail(task, error)
             return None
+        finally:
+            self._progress.in_batches -= later
         self._halts.note_answered(endpoint)
         lane.pacer.note_answered()
         outcome = self._maker.judge(attempt, response)

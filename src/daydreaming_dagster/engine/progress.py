@@ -21,6 +21,8 @@ class Progress:
         elsewhere: tasks that another process did meanwhile.
         failures: failed tasks by stage and reason.
         in_flight: calls under way.
+        in_batches: of these, calls that wait for a batch at their provider, which may take hours.
+        batched: stages of which some tasks are answered by batches.
         retries: calls that failed in passing and were sent again.
         calls: calls answered or failed, copies not counted.
         cost_usd: sum of what is known.
@@ -38,6 +40,8 @@ class Progress:
     elsewhere: Counter[Stage] = field(default_factory=Counter)
     failures: Counter[tuple[Stage, str]] = field(default_factory=Counter)
     in_flight: int = 0
+    in_batches: int = 0
+    batched: frozenset[Stage] = frozenset()
     retries: int = 0
     calls: int = 0
     prompt_tokens: int = 0
@@ -50,6 +54,16 @@ class Progress:
     def unfinished(self) -> int:
         """Tasks that did not end well and are nobody else's."""
         return self.failed.total() + self.blocked.total() + self.left.total()
+
+    @property
+    def waits_for_batches(self) -> bool:
+        """Whether batches are still to come, so that nobody can tell how long the run will take."""
+        return any(self.ended(stage) < self.planned[stage] for stage in self.batched)
+
+    @property
+    def succeeded_in_all(self) -> int:
+        """Tasks that ended well."""
+        return sum(map(self.succeeded, Stage))
 
     def succeeded(self, stage: Stage) -> int:
         """Tasks of a stage that ended well."""

@@ -15,13 +15,14 @@ from types import FrameType
 
 from daydreaming_dagster.domain.catalogue import Catalogue, Endpoint, Pool
 from daydreaming_dagster.domain.errors import DayDreamingError, RunInterruptedError
+from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.budget import Budget, BudgetLimits
 from daydreaming_dagster.engine.callbook import CallBook
 from daydreaming_dagster.engine.claims import Claims
 from daydreaming_dagster.engine.forecast import Forecast
 from daydreaming_dagster.engine.limits import SharedLimits
 from daydreaming_dagster.engine.maker import Maker
-from daydreaming_dagster.engine.plan import Plan
+from daydreaming_dagster.engine.plan import Action, Plan
 from daydreaming_dagster.engine.progress import Progress
 from daydreaming_dagster.engine.quota import KeyRecords, find_free_endpoint
 from daydreaming_dagster.engine.recipe import Recipe
@@ -89,7 +90,7 @@ class EndpointClients:
         return self._clients.get(endpoint)
 
     def _open(self, endpoint: Endpoint) -> ChatClient:
-        if endpoint.kind != "openrouter_batch":
+        if not endpoint.answers_later:
             return open_client(endpoint, environ=self._environ)
         from daydreaming_dagster.engine.batches import BatchClient
         from daydreaming_dagster.llm.openai_compatible import OpenAICompatibleClient
@@ -157,6 +158,7 @@ async def _run(
     options: RunOptions,
 ) -> RunReport:
     started = time.perf_counter()
+    progress.batched = _find_batched_stages(recipe, plan)
     store, paths = recipe.store, recipe.store.paths
     maker = Maker(recipe, run_info, parse=options.parse)
     async with AsyncExitStack() as stack:
@@ -198,6 +200,17 @@ async def _run(
         stopped=scheduler.stopped,
         duration_s=time.perf_counter() - started,
         unknown=spending.get(CallState.UNKNOWN.value),
+    )
+
+
+def _find_batched_stages(recipe: Recipe, plan: Plan) -> frozenset[Stage]:
+    endpoints = recipe.catalogue.endpoints
+    later = {model.id for model in recipe.catalogue.models.values() if endpoints[model.endpoint].answers_later}
+    tasks = (task for root in plan.ready for task in root.walk()) if later else ()
+    return frozenset(
+        task.member.stage
+        for task in tasks
+        if task.member.llm_model_id in later and task.action is not Action.PARSE and not recipe.is_copy(task.member)
     )
 
 
