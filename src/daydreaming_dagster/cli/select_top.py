@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from daydreaming_dagster.domain.selection import Mode
 
 
 def select_top(
@@ -33,17 +36,11 @@ def select_top(
 
     from daydreaming_dagster.cli.console import print_line
     from daydreaming_dagster.cli.opening import open_workspace
-    from daydreaming_dagster.domain.errors import UsageError
     from daydreaming_dagster.domain.membership import REBUILD_COMMAND
-    from daydreaming_dagster.domain.selection import Mode
     from daydreaming_dagster.experiments.essay_selection import choose_top_essays, write_selection
     from daydreaming_dagster.experiments.result_tables import write_aggregated_scores
 
-    modes = [str(known) for known in Mode]
-    if mode is not None and mode not in modes:
-        raise UsageError(f"There is no mode '{mode}'.", fix=f"Use one of: {', '.join(modes)}.")
-    if fill_up and mode != Mode.REUSE_ESSAYS:
-        raise UsageError("--fill-up needs essays that stay.", fix="Add --mode reuse-essays.")
+    known_mode = _require_mode(mode, fill_up=fill_up)
     workspace = open_workspace()
     selection = choose_top_essays(
         workspace,
@@ -51,7 +48,7 @@ def select_top(
         scores_path=parsed_scores,
         templates=[name.strip() for name in prior_art_templates.split(",") if name.strip()],
         score_span=score_span,
-        mode=None if mode is None else Mode(mode),
+        mode=known_mode,
         fill_up=fill_up,
     )
     if selection.is_table_old and not dry_run:
@@ -68,3 +65,15 @@ def select_top(
     for note in selection.notes:
         print_line(f"[dim]{escape(note)}[/]")
     print_line(f"Next: {REBUILD_COMMAND}")
+
+
+def _require_mode(mode: str | None, *, fill_up: bool) -> Mode | None:
+    from daydreaming_dagster.domain.errors import UsageError
+    from daydreaming_dagster.domain.selection import Mode
+
+    modes = [str(known) for known in Mode]
+    if mode is not None and mode not in modes:
+        raise UsageError(f"There is no mode '{mode}'.", fix=f"Use one of: {', '.join(modes)}.")
+    if fill_up and mode != Mode.REUSE_ESSAYS:
+        raise UsageError("--fill-up needs essays that stay.", fix="Add --mode reuse-essays.")
+    return None if mode is None else Mode(mode)
