@@ -59,10 +59,22 @@ def test_the_total_of_a_worked_example() -> None:
         "cost_usd": pytest.approx(3.7),
         "calls_of_unknown_cost": 1,
         "unknown_cost_usd_at_most": 0.25,
+        "unknown_tokens_at_most": 0,
         "duration_s": 10.0,
         "accepted_ideas": 2,
         "cost_usd_per_accepted_idea": pytest.approx(1.85),
     }
+
+
+def test_tokens_of_calls_that_told_none_are_bounded_or_unknown() -> None:
+    lost = {"prompt_tokens": None, "completion_tokens": None}
+    bounded = call("v_1", "evaluation", "judge", **lost, tokens_at_most=700)
+    half_told = call("v_2", "evaluation", "judge", completion_tokens=None, tokens_at_most=700)
+    row = build_budget(calls(bounded, half_told), MODELS, accepted()).row(0, named=True)
+    assert (row["prompt_tokens"], row["completion_tokens"], row["unknown_tokens_at_most"]) == (100, 0, 700)
+    unbounded = call("v_3", "evaluation", "judge", **lost)
+    row = build_budget(calls(bounded, unbounded), MODELS, accepted()).row(0, named=True)
+    assert row["unknown_tokens_at_most"] is None
 
 
 def test_every_level_adds_up_to_the_total() -> None:

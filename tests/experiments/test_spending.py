@@ -16,7 +16,7 @@ from daydreaming_dagster.experiments.report_material import read_material
 from daydreaming_dagster.experiments.report_run import build_cost_section
 from daydreaming_dagster.experiments.scope import read_scope, scope_of_cohort, scope_of_store
 from daydreaming_dagster.experiments.scope_tables import build_scope_tables
-from daydreaming_dagster.store.ledger import Ledger, find_cohort_scope
+from daydreaming_dagster.store.ledger import Amount, Ledger, find_cohort_scope
 
 ANSWERED = {"state": "answered", "prompt_tokens": 100, "completion_tokens": 10, "cost_usd": 0.001, "ended_at": 3.0}
 
@@ -34,7 +34,7 @@ def record(root: RatedRoot, member: Member, *attempts: dict[str, Any], cohort: s
                     llm_model_id=member.llm_model_id,
                     cohort_id=cohort or root.workspace().require_current_cohort().cohort_id,
                     sent_at=float(at),
-                    **{"reserved_usd": 0.0022, **attempt},
+                    **{"reserved_usd": 0.0022, "reserved_tokens": 900, **attempt},
                 )
                 for at, attempt in enumerate(attempts)
             ]
@@ -47,10 +47,10 @@ def read_total(root: RatedRoot) -> dict[str, Any]:
     return table.filter(pl.col("level") == "total").row(0, named=True)
 
 
-def read_spent(root: RatedRoot) -> float:
+def read_spent(root: RatedRoot) -> Amount:
     """As `daydreaming budget` says."""
     with closing(Ledger(root.paths)) as ledger:
-        return ledger.find_scope(find_cohort_scope(root.workspace().require_current_cohort().cohort_id))[1].usd
+        return ledger.find_scope(find_cohort_scope(root.workspace().require_current_cohort().cohort_id))[1]
 
 
 @pytest.fixture
@@ -74,7 +74,10 @@ def test_calls_that_failed_or_are_unknown_count_and_the_total_is_what_the_ledger
     assert (total["generations"], total["calls"], total["failed_calls"]) == (made, made + 3, 3)
     assert (total["calls_of_unknown_cost"], total["unknown_cost_usd_at_most"]) == (1, pytest.approx(0.0022))
     assert total["cost_usd"] == pytest.approx(0.001 * (made + 1))
-    assert total["cost_usd"] + total["unknown_cost_usd_at_most"] == pytest.approx(read_spent(lossy))
+    assert total["cost_usd"] + total["unknown_cost_usd_at_most"] == pytest.approx(read_spent(lossy).usd)
+    told = total["prompt_tokens"] + total["completion_tokens"]
+    assert (told, total["unknown_tokens_at_most"]) == (110 * (made + 1), 900)
+    assert told + total["unknown_tokens_at_most"] == read_spent(lossy).tokens
 
 
 def test_the_report_says_what_the_unknown_call_can_have_cost(lossy: RatedRoot) -> None:
@@ -82,6 +85,7 @@ def test_the_report_says_what_the_unknown_call_can_have_cost(lossy: RatedRoot) -
     material = read_material(workspace, read_scope(workspace))
     lead = str(build_cost_section(material).blocks[0])
     assert "besides up to $0.0022 for 1 call of unknown cost" in lead
+    assert "completion tokens (besides up to 900 of calls that told none)" in lead
     assert any("What 1 call cost is not known (at most $0.0022 in all)" in caveat for caveat in find_caveats(material))
 
 

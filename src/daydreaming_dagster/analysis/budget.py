@@ -10,8 +10,8 @@ from daydreaming_dagster.analysis.schema import Schema, to_schema
 ACCEPTED_SCHEMA: Schema = {"essay_gen_id": pl.String(), "generator_model": pl.String()}
 """One row per essay that counts as a result."""
 
-SPENDING_SCHEMA: Schema = {**CALLS_SCHEMA, "cost_usd_at_most": pl.Float64()}
-"""One row per call that was paid for, answered or not; `cost_usd_at_most` is null where nobody set an upper bound."""
+SPENDING_SCHEMA: Schema = {**CALLS_SCHEMA, "cost_usd_at_most": pl.Float64(), "tokens_at_most": pl.Int64()}
+"""One row per call that was paid for, answered or not; the upper bounds are null where nobody set any."""
 
 BUDGET_SCHEMA: Schema = {
     "level": pl.String(),
@@ -26,6 +26,7 @@ BUDGET_SCHEMA: Schema = {
     "cost_usd": pl.Float64(),
     "calls_of_unknown_cost": pl.Int64(),
     "unknown_cost_usd_at_most": pl.Float64(),
+    "unknown_tokens_at_most": pl.Int64(),
     "duration_s": pl.Float64(),
     "accepted_ideas": pl.Int64(),
     "cost_usd_per_accepted_idea": pl.Float64(),
@@ -38,6 +39,8 @@ BUDGET_SCHEMA: Schema = {
   a response. `duration_s` adds up calls, which may have run side by side.
 - `cost_usd` adds up the known costs and leaves out `calls_of_unknown_cost`; it is null when none is known. These came
   to `unknown_cost_usd_at_most`, the worst case set aside for them; null when that is not known of all of them.
+- `prompt_tokens` and `completion_tokens` are those that were told. Calls that told none, being lost or answered without
+  a count, used up to `unknown_tokens_at_most` besides; null when that is not known of all of them.
 - `accepted_ideas`, `cost_usd_per_accepted_idea`: for `total` (all stages) and `generator`; null without accepted ideas.
 """
 
@@ -83,8 +86,8 @@ def build_budget(calls: pl.DataFrame, models: pl.DataFrame, accepted: pl.DataFra
 
 
 def with_no_bounds(calls: pl.DataFrame) -> pl.DataFrame:
-    """Calls of `CALLS_SCHEMA` as a frame of `SPENDING_SCHEMA`: nobody knows what the unpriced ones can have cost."""
-    return to_schema(calls.with_columns(cost_usd_at_most=pl.lit(None, dtype=pl.Float64)), SPENDING_SCHEMA)
+    """Calls of `CALLS_SCHEMA` as a frame of `SPENDING_SCHEMA`: nobody knows what the uncounted ones can have taken."""
+    return to_schema(calls.with_columns(cost_usd_at_most=None, tokens_at_most=None), SPENDING_SCHEMA)
 
 
 def select_accepted(ranking: pl.DataFrame, construct: str, at_least: float) -> pl.DataFrame:
@@ -103,6 +106,8 @@ def select_accepted(ranking: pl.DataFrame, construct: str, at_least: float) -> p
 def _sum_up(calls: pl.DataFrame, level: str, keys: tuple[str, ...]) -> pl.DataFrame:
     cost = pl.col("cost_usd")
     bounds = pl.col("cost_usd_at_most").filter(cost.is_null())
+    untold = pl.all_horizontal(pl.col("prompt_tokens", "completion_tokens").is_null())
+    token_bounds = pl.col("tokens_at_most").filter(untold)
     figures = (
         calls.with_columns(pl.lit(level).alias("level"))
         .group_by("level", *keys)
@@ -115,6 +120,7 @@ def _sum_up(calls: pl.DataFrame, level: str, keys: tuple[str, ...]) -> pl.DataFr
             pl.when(cost.count() > 0).then(cost.sum()).alias("cost_usd"),
             cost.null_count().cast(pl.Int64).alias("calls_of_unknown_cost"),
             pl.when(bounds.null_count() == 0).then(bounds.sum()).alias("unknown_cost_usd_at_most"),
+            pl.when(token_bounds.null_count() == 0).then(token_bounds.sum()).alias("unknown_tokens_at_most"),
             pl.col("duration_s").sum(),
         )
     )

@@ -115,6 +115,7 @@ COLUMNS: Mapping[str, Meaning] = {
     "template_id": ("", "template of the generation"),
     "template_sha256": ("", "SHA-256 of the template's text as it was sent; null when not known"),
     "text": ("", "the essay as a model wrote it; null without one"),
+    "unknown_tokens_at_most": ("tokens", "the most that calls without a count can have used; null when unknown"),
     "unknown_cost_usd_at_most": ("US dollars", "the most that calls of unknown cost can have cost; null when unknown"),
     "value": (_POINTS, "the score, turned round where lower is better"),
     "missing_share": ("share, 0 to 1", "ratings asked for that are missing"),

@@ -73,10 +73,11 @@ def build_cost_section(material: Material) -> Section:
     if total.is_empty():
         return Section("Cost", [Paragraph("No model was called.")])
     row = total.row(0, named=True)
+    untold = _describe_untold(row["unknown_tokens_at_most"])
     sentence = (
         f"{show_count(row['calls'], 'call')} ({row['failed_calls']} of them without a usable answer) used "
-        f"{row['prompt_tokens'] or 0:,} prompt and {row['completion_tokens'] or 0:,} completion tokens and cost "
-        f"{show_usd(row['cost_usd'])}{_describe_unknown(row)}."
+        f"{row['prompt_tokens'] or 0:,} prompt and {row['completion_tokens'] or 0:,} completion tokens{untold} "
+        f"and cost {show_usd(row['cost_usd'])}{_describe_unknown(row)}."
     )
     blocks: list[Paragraph | Grid] = [Paragraph(sentence), Paragraph(_describe_ideas(row))]
     several = budget.filter(pl.col("level") == "model").group_by("stage").len().filter(pl.col("len") > 1)["stage"]
@@ -233,6 +234,14 @@ def _describe_ideas(row: dict[str, Any]) -> str:
         f"{show_count(ideas, 'essay')} {'counts as an accepted idea' if ideas == 1 else 'count as accepted ideas'} "
         f"(estimated, after shrinkage, at 7/9 of the scale or more on the first rubric): {show_usd(each)} each."
     )
+
+
+def _describe_untold(most: int | None) -> str:
+    """The tokens of calls that told none: lost ones, and those of providers that do not count."""
+    if most == 0:
+        return ""
+    more = "an unknown number" if most is None else f"up to {most:,}"
+    return f" (besides {more} of calls that told none)"
 
 
 def _describe_unknown(row: dict[str, Any]) -> str:

@@ -23,6 +23,7 @@ _LEDGER: Schema = {
     "sent_at": pl.Float64(),
     "ended_at": pl.Float64(),
     "reserved_usd": pl.Float64(),
+    "reserved_tokens": pl.Int64(),
     "prompt_tokens": pl.Int64(),
     "completion_tokens": pl.Int64(),
     "cost_usd": pl.Float64(),
@@ -69,11 +70,16 @@ def _judge_answers(paid: pl.DataFrame, responses: pl.DataFrame) -> pl.DataFrame:
     told = numbered.with_columns(pl.col("at").cast(pl.Int64)).join(
         verdicts, on=["gen_id", "at"], how="left", maintain_order="left"
     )
-    free = (pl.col("state") == CallState.FAILED) & pl.col("cost_usd").is_null()
+    tokens = ("prompt_tokens", "completion_tokens")
+    failed = pl.col("state") == CallState.FAILED
+    free = failed & pl.col("cost_usd").is_null()
+    unused = failed & pl.all_horizontal(pl.col(tokens).is_null())
     complete = told.with_columns(
         status=pl.when(answered).then(pl.col("status").fill_null("ok")).otherwise("reason"),
         cost_usd=pl.when(free).then(0.0).otherwise("cost_usd"),
         cost_usd_at_most="reserved_usd",
+        tokens_at_most="reserved_tokens",
+        **{name: pl.when(unused).then(0).otherwise(name) for name in tokens},
         duration_s=pl.col("ended_at") - pl.col("sent_at"),
         provider=pl.lit(None, dtype=pl.String),
         template_sha256=pl.lit(None, dtype=pl.String),
