@@ -81,31 +81,31 @@ def choose_top_essays(
         raise ConfigurationError(f"--top-n {top_n} selects nothing.", fix="Write a whole number from 1 on.")
     stored = build_aggregated_scores(workspace)
     own = aggregated_scores_path(workspace.paths)
-    is_own = scores_path is None or scores_path.resolve() == own.resolve()
-    scores = stored if is_own or scores_path is None else read_table(scores_path, _AGGREGATE)
+    named = None if scores_path is None or scores_path.resolve() == own.resolve() else scores_path
+    scores = stored if named is None else read_table(named, _AGGREGATE)
     wanted = list(templates) or find_prior_art_templates(workspace.catalogue)
+    counted, ranked = _rank_by_known(workspace.catalogue, scores, wanted, score_span)
+    notes = [*_note_ties(ranked, top_n), *_note_mode(mode), *_note_newer(stored, scores, named)]
+    essays = ranked.head(top_n)
+    text = _build_text(essays, counted, notes, mode, fill_up=fill_up)
+    is_old = named is None and not (own.exists() and _count_newer(stored, read_table(own, _AGGREGATE)) == 0)
+    return EssaySelection(workspace.paths.selected_essays, counted, essays, text, notes, is_old)
+
+
+def _rank_by_known(
+    catalogue: Catalogue, scores: pl.DataFrame, wanted: Sequence[str], score_span: float | None
+) -> tuple[list[str], pl.DataFrame]:
+    """Those of the templates that gave any score, and all essays by these, best first."""
     known = set(scores["evaluation_template"].drop_nulls())
     counted = [template for template in wanted if template in known]
-    ranked = _rank(workspace.catalogue, scores, counted, score_span) if counted else None
+    ranked = _rank(catalogue, scores, counted, score_span) if counted else None
     if ranked is None or ranked.is_empty():
         raise ConfigurationError(
             f"No essay has a score by {', '.join(wanted) or 'a rubric of prior art'}; "
             f"the scores are by {', '.join(sorted(known)) or 'no rubric at all'}.",
             fix="Name rubrics with --prior-art-templates, or make the scores: daydreaming run",
         )
-    notes = list(_note_ties(ranked, top_n))
-    if mode is None:
-        notes.append("No mode is written: drafts and essays are made anew; --mode reuse-essays judges these again.")
-    n_newer = 0 if is_own else _count_newer(stored, scores)
-    if n_newer:
-        notes.append(
-            f"{show_count(n_newer, 'evaluation')} of the store {'is' if n_newer == 1 else 'are'} not so in "
-            f"{scores_path}, which may be older; without --parsed-scores the store itself is read."
-        )
-    essays = ranked.head(top_n)
-    text = _build_text(essays, counted, notes, mode, fill_up=fill_up)
-    is_old = is_own and (not own.exists() or _count_newer(stored, read_table(own, _AGGREGATE)) > 0)
-    return EssaySelection(workspace.paths.selected_essays, counted, essays, text, notes, is_old)
+    return counted, ranked
 
 
 def _rank(
@@ -134,6 +134,21 @@ def _note_ties(ranked: pl.DataFrame, top_n: int) -> Iterator[str]:
         yield (
             f"{show_count(left_out, 'essay')} with the same score as the last one {'is' if left_out == 1 else 'are'} "
             "left out: more evaluations go first, then the id decides."
+        )
+
+
+def _note_mode(mode: Mode | None) -> Iterator[str]:
+    if mode is None:
+        yield "No mode is written: drafts and essays are made anew; --mode reuse-essays judges these again."
+
+
+def _note_newer(stored: pl.DataFrame, scores: pl.DataFrame, named: Path | None) -> Iterator[str]:
+    """That the store says something else than a table of somebody's own."""
+    newer = 0 if named is None else _count_newer(stored, scores)
+    if newer:
+        yield (
+            f"{show_count(newer, 'evaluation')} of the store {'is' if newer == 1 else 'are'} not so in {named}, which "
+            "may be older; without --parsed-scores the store itself is read."
         )
 
 

@@ -112,6 +112,14 @@ def plot_front(
         return draw_nothing(title, f"no essay was rated on both {x} and {y}")
     both = both.with_columns(best=pl.Series(find_front(both["point"].to_numpy(), both["point_y"].to_numpy())))
     both = _number_best(both)
+    return finish(
+        _draw_front(both, x, y, scale),
+        title,
+        f"n = {both.height} essays rated on both. Numbered: beaten by none in both; bars: 95 % intervals.",
+    )
+
+
+def _draw_front(both: pl.DataFrame, x: str, y: str, scale: tuple[float, float] | None) -> Chart:
     axis = alt.Scale(zero=False) if scale is None else alt.Scale(domain=list(scale), nice=False)
     ticks = alt.Axis() if scale is None else points_axis(*scale)
     base = alt.Chart()
@@ -120,7 +128,7 @@ def plot_front(
         "y": alt.Y("point_y:Q", title=f"{y}, points", scale=axis, axis=ticks),
     }
     front = base.transform_filter("datum.best")
-    layers = alt.layer(
+    return alt.layer(
         base.transform_filter("!datum.best").mark_point(color=MID, size=22, strokeWidth=0.8).encode(**at),
         front.mark_rule(color=PALE, size=1.5).encode(x=alt.X("low:Q"), x2="high:Q", y=at["y"]),
         front.mark_rule(color=PALE, size=1.5).encode(y=alt.Y("low_y:Q"), y2="high_y:Q", x=at["x"]),
@@ -130,11 +138,6 @@ def plot_front(
         _list_names(both),
         data=data(both),
     ).properties(width=WIDTH, height=WIDTH)
-    return finish(
-        layers,
-        title,
-        f"n = {both.height} essays rated on both. Numbered: beaten by none in both; bars: 95 % intervals.",
-    )
 
 
 def _number_best(essays: pl.DataFrame) -> pl.DataFrame:
