@@ -180,7 +180,7 @@ def test_plan_sets_what_is_left_beside_what_it_would_take_and_offline_asks_nobod
         ask_server(root, server, monkeypatch, "sk-of-a-test")
         assert end("plan") == 0
         told = capsys.readouterr().out
-        assert "$0.00 of $5.00 left to spend, 1 of 2 requests to free models left today" in told
+        assert "$0.00 of $5.00 left to spend, 1 of 2 requests to free models left today, more of them" in told
         assert "Pool llm_api_free: 1 of 2 requests left today, as the provider says; this would send about 6." in told
         assert "The rest follows when the run is started again after 00:00 UTC" in told
         assert end("plan", "--offline", "--json") == 0

@@ -53,6 +53,7 @@ _MEMBERSHIP_SHA256 = "membership_sha256"
 _COHORT_NAME = re.compile(r"\w[\w.+@~-]*")
 _COMPUTED_ID = re.compile(r"cohort-[0-9a-f]{12}")
 _RENDERING_MODES = (MODE_CARTESIAN, Mode.REGENERATE.value)
+_REBUILT = "The membership of '{}' was edited, damaged or lost since; it is built again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,32 +103,26 @@ def plan_cohort(
     stored = _read_stored(paths, cohort_id)
     if override and stored.found and not _may_be_rebuilt(stored, cohort_id, blueprint.part):
         return _keep(paths, cohort_id, computed_id)
-    same = stored.manifest.get("membership") == blueprint.part
-    notes = [*blueprint.notes, *_note_given_name(cohort_id, computed_id, stored)]
-    if same and stored.intact:
-        members = read_membership(paths.membership(cohort_id), cohort_id, existing)
-        rows = Rows(members, _find_combinations(stored.manifest))
+    is_same = stored.manifest.get("membership") == blueprint.part
+    unchanged = is_same and stored.intact
+    if unchanged:
+        rows = _read_rows(paths, cohort_id, stored, existing)
     else:
         rows = _build_rows(paths, blueprint, cohort_id, existing)
-        if same:
-            notes.append(f"The membership of '{cohort_id}' was edited, damaged or lost since; it is built again.")
     _try_draft_templates(catalogue, blueprint.part["mode"], rows)
     manifest = _build_manifest(catalogue, config, blueprint, cohort_id, rows)
-    notes += [
+    notes = [
+        *blueprint.notes,
+        *_note_given_name(cohort_id, computed_id, stored),
+        *([] if unchanged or not is_same else [_REBUILT.format(cohort_id)]),
         *rows.notes,
         *_note_blind_templates(catalogue, rows.members),
         *_note_bare_concepts(catalogue, rows.combinations.values()),
         *_describe_since(cohort_id, stored.manifest, manifest),
     ]
-    return CohortPlan(
-        cohort_id,
-        # What was true when its first generations were made stays on record for as long as the rows are the same.
-        stored.manifest if same else manifest,
-        rows.members,
-        rows.combinations,
-        unchanged=same and stored.intact,
-        notes=notes,
-    )
+    # What was true when its first generations were made stays on record for as long as the rows are the same.
+    frozen = stored.manifest if is_same else manifest
+    return CohortPlan(cohort_id, frozen, rows.members, rows.combinations, unchanged=unchanged, notes=notes)
 
 
 def write_cohort(paths: DataPaths, plan: CohortPlan, *, clock: Callable[[], datetime] | None = None) -> bool:
@@ -307,6 +302,11 @@ def _describe_since(cohort_id: str, stored: Mapping[str, Any], manifest: Mapping
     return (
         [f"Since '{cohort_id}' was built: {change}" for change in describe_changes(stored, manifest)] if stored else []
     )
+
+
+def _read_rows(paths: DataPaths, cohort_id: str, stored: _Stored, existing: GenerationStore) -> Rows:
+    members = read_membership(paths.membership(cohort_id), cohort_id, existing)
+    return Rows(members, _find_combinations(stored.manifest))
 
 
 # New rows -----------------------------------------------------------------------------------------------------------
