@@ -42,7 +42,11 @@ def test_a_folder_is_told_by_the_contents_of_its_files_what_else_is_there_and_a_
     assert read_folder(f"{tmp_path}/none", NAMES, LOOKED_FOR) == ([None, None], [False], None)
 
 
-def test_processes_find_what_is_found_here_in_the_same_order(tmp_path: Path, folders: list[str]) -> None:
+@pytest.mark.parametrize("each", [1000, 50])
+def test_processes_find_what_is_found_here_in_the_same_order(
+    tmp_path: Path, folders: list[str], monkeypatch: pytest.MonkeyPatch, each: int
+) -> None:
+    monkeypatch.setattr(reading_processes, "_FOLDERS_EACH", each)
     assert list(read_folders(str(tmp_path), folders, NAMES, LOOKED_FOR)) == read_here(tmp_path, folders)
     assert list(read_folders(str(tmp_path), [], NAMES, LOOKED_FOR)) == []
 
@@ -58,7 +62,7 @@ def test_the_work_of_processes_that_died_is_done_here(
         return started[-1]
 
     monkeypatch.setattr(reading_processes.subprocess, "Popen", remember)
-    monkeypatch.setattr(reading_processes, "_PROCESSES", 2)
+    monkeypatch.setattr(reading_processes, "_FOLDERS_EACH", 200)
     found = read_folders(str(tmp_path), folders, NAMES, LOOKED_FOR)
     first = next(found)
     for process in started:
@@ -86,6 +90,7 @@ def test_no_process_is_left_when_nobody_wants_the_rest(
         ended.append(None if process is None else process.poll())
 
     monkeypatch.setattr(reading_processes._Reader, "close", watch)
+    monkeypatch.setattr(reading_processes, "_FOLDERS_EACH", 100)
     found = read_folders(str(tmp_path), folders, NAMES, LOOKED_FOR)
     next(found)
     found.close()  # type: ignore[attr-defined]

@@ -19,8 +19,9 @@ from daydreaming_dagster.domain.errors import StoreError
 from daydreaming_dagster.domain.membership import Member
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.workspace import Workspace
+from daydreaming_dagster.store.generation_files import find_mtime_ns
 from daydreaming_dagster.store.generations import GenerationStore
-from daydreaming_dagster.store.index import Index, find_mtime_ns, read_summary
+from daydreaming_dagster.store.index import Index, read_summary
 from daydreaming_dagster.store.paths import PARSED, DataPaths
 from daydreaming_dagster.store.states import Status
 

@@ -16,7 +16,8 @@ from daydreaming_dagster.engine.cohort_run import CohortRows
 from daydreaming_dagster.engine.workspace import Workspace
 from daydreaming_dagster.settings import Settings
 from daydreaming_dagster.store import files
-from daydreaming_dagster.store.index import Index, find_mtime_ns
+from daydreaming_dagster.store.generation_files import find_mtime_ns
+from daydreaming_dagster.store.index import Index
 from daydreaming_dagster.store.input_versions import compute_input_versions
 from daydreaming_dagster.store.paths import PARSED, DataPaths
 

@@ -27,31 +27,37 @@ def read_quickly(path: str) -> bytes:
     Raises:
         OSError: there is no such file, or it cannot be read.
     """
-    return _read(path)[0]
-
-
-def read_folder(folder: str, names: Sequence[str], looked_for: Sequence[str]) -> FoundFiles:
-    """Reads files of a folder, and looks which other names are there."""
-    contents: list[bytes | None] = []
-    mtime_ns = None
-    for name in names:
-        try:
-            content, mtime_ns = _read(f"{folder}/{name}")
-        except OSError:
-            content, mtime_ns = None, None
-        contents.append(content)
-    return contents, [os.path.exists(f"{folder}/{name}") for name in looked_for], mtime_ns  # noqa: PTH110
-
-
-def _read(path: str) -> tuple[bytes, int]:
     handle = os.open(path, os.O_RDONLY)
     try:
         content = os.read(handle, _READ_BYTES)
         while len(content) % _READ_BYTES == 0 and (more := os.read(handle, _READ_BYTES)):
             content += more
-        return content, os.fstat(handle).st_mtime_ns
+        return content
     finally:
         os.close(handle)
+
+
+def read_folder(folder: str, names: Sequence[str], looked_for: Sequence[str]) -> FoundFiles:
+    """Reads files of a folder, and looks which other names are there."""
+    # The time first: should the file be written to meanwhile, it will be found to have another one.
+    mtime_ns = find_mtime_ns(f"{folder}/{names[-1]}")
+    contents = [_find(f"{folder}/{name}") for name in names]
+    return contents, [os.path.exists(f"{folder}/{name}") for name in looked_for], mtime_ns  # noqa: PTH110
+
+
+def find_mtime_ns(path: str) -> int | None:
+    """When a file was last written; None when there is none."""
+    try:
+        return os.stat(path).st_mtime_ns  # noqa: PTH116 - once per generation of a whole store
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _find(path: str) -> bytes | None:
+    try:
+        return read_quickly(path)
+    except OSError:
+        return None
 
 
 def main() -> None:

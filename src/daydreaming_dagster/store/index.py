@@ -25,7 +25,7 @@ from daydreaming_dagster.domain.errors import StoreError
 from daydreaming_dagster.domain.scores import ScoreRefused, read_parsed_number
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.store.cache_files import can_write, open_cache, open_copy_in_memory
-from daydreaming_dagster.store.generation_files import FoundFiles, read_folder
+from daydreaming_dagster.store.generation_files import FoundFiles, find_mtime_ns, read_folder
 from daydreaming_dagster.store.generations import GenerationMetadata, GenerationStore, Outcome
 from daydreaming_dagster.store.paths import METADATA, PARSED, RAW, RAW_METADATA, VERSIONS, DataPaths
 from daydreaming_dagster.store.reading_processes import read_folders
@@ -341,14 +341,6 @@ class FileFacts(NamedTuple):
 def _find_file_facts(folder: str, stage: Stage) -> FileFacts:
     has_versions = os.path.exists(f"{folder}/{VERSIONS}")  # noqa: PTH110 - once per generation of a whole store
     return FileFacts(has_versions, find_mtime_ns(f"{folder}/{PARSED}") if stage is Stage.EVALUATION else None)
-
-
-def find_mtime_ns(path: str) -> int | None:
-    """When a file was last written; None when there is none."""
-    try:
-        return os.stat(path).st_mtime_ns  # noqa: PTH116 - once per generation of a whole store
-    except (FileNotFoundError, NotADirectoryError):
-        return None
 
 
 def _summarize(

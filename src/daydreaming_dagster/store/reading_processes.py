@@ -11,7 +11,7 @@ from contextlib import closing
 from daydreaming_dagster.store import generation_files
 from daydreaming_dagster.store.generation_files import LENGTH_BYTES, FoundFiles, read_folder
 
-_PROCESSES = 16
+_MOST_PROCESSES, _FOLDERS_EACH = 32, 1000
 _BATCH = 100
 
 
@@ -24,7 +24,9 @@ def read_folders(
     end with this process, even if that is killed.
     """
     batches = [list(folders[start : start + _BATCH]) for start in range(0, len(folders), _BATCH)]
-    readers = [_Reader(parent, list(names), list(looked_for)) for _ in range(min(_PROCESSES, len(batches)))]
+    # Far more than there are cores: nearly all of them wait for the disk at any time.
+    wanted = min(_MOST_PROCESSES, -(-len(folders) // _FOLDERS_EACH))
+    readers = [_Reader(parent, list(names), list(looked_for)) for _ in range(wanted)]
     try:
         for reader, batch in zip(readers, batches, strict=False):
             reader.ask(batch)
