@@ -27,6 +27,12 @@ class RatedRoot(DataRoot):
     def workspace(self, cohort: str | None = None) -> Workspace:
         return Workspace(self.paths, make_config(), cohort_override=cohort)
 
+    def write_families(self, families: dict[str, str]) -> None:
+        """Adds the families of all models to their table."""
+        head, *rows = self.paths.models_csv.read_text().splitlines()
+        told = (f"{row},{families[row.split(',')[0]]}" for row in rows)
+        self.paths.models_csv.write_text("\n".join([f"{head},family", *told]) + "\n")
+
     def run(
         self,
         response: Callable[[Member], str | None],

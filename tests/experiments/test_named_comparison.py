@@ -16,12 +16,6 @@ from daydreaming_dagster.experiments.comparison import Comparison, compare_named
 CONCEPTS = tuple(f"concept-{number}" for number in range(6))
 
 
-def give_families(root: RatedRoot, families: dict[str, str]) -> None:
-    path = root.paths.models_csv
-    head, *rows = path.read_text().splitlines()
-    path.write_text("\n".join([f"{head},family", *(f"{row},{families[row.split(',')[0]]}" for row in rows)]) + "\n")
-
-
 def sentences(found: Comparison) -> list[str]:
     return [describe_contrast(row, found.n_questions) for row in found.table.iter_rows(named=True)]
 
@@ -182,7 +176,7 @@ def test_essays_that_a_judge_failed_on_are_not_taken_for_a_choice(root: RatedRoo
 def test_writers_are_also_compared_without_judges_of_their_families(root: RatedRoot) -> None:
     root.write_concepts(CONCEPTS)
     root.write_models(writers=["big", "small"], judges=["kin", "stranger"])
-    give_families(root, {"big": "one", "small": "two", "kin": "one", "stranger": "three"})
+    root.write_families({"big": "one", "small": "two", "kin": "one", "stranger": "three"})
     writers = {member.gen_id: member.llm_model_id for member in root.plan().members}
 
     def judge(member: Member) -> str:
@@ -197,7 +191,7 @@ def test_writers_are_also_compared_without_judges_of_their_families(root: RatedR
 
 def test_writers_rated_by_their_own_families_only_are_said_to_be(root: RatedRoot) -> None:
     root.write_models(writers=["big", "small"], judges=["kin"])
-    give_families(root, {"big": "one", "small": "one", "kin": "one"})
+    root.write_families({"big": "one", "small": "one", "kin": "one"})
     root.run(spread)
     (told,) = compare_named(root.workspace(), "big", "small").notes
     assert told == "Only judges of the writer's own family rated both sides: what others would say is unknown."

@@ -215,10 +215,7 @@ def test_the_embedded_model_is_said_to_have_no_judgement(root: RatedRoot) -> Non
 
 def test_a_judge_of_the_writers_family_is_flagged_and_the_ranking_shows_the_rest(root: RatedRoot) -> None:
     add_judges(root)
-    path = root.paths.models_csv
-    head, *rows = path.read_text().splitlines()
-    families = {"writer": "one", "judge": "one", "other-judge": "two"}
-    path.write_text("\n".join([f"{head},family", *(f"{row},{families[row.split(',')[0]]}" for row in rows)]) + "\n")
+    root.write_families({"writer": "one", "judge": "one", "other-judge": "two"})
     root.run(spread)
     material = look_at(root)
     assert any("judge of the writer's own family (judge judged writer)" in caveat for caveat in find_caveats(material))
@@ -228,10 +225,7 @@ def test_a_judge_of_the_writers_family_is_flagged_and_the_ranking_shows_the_rest
 def test_a_writer_found_better_is_also_compared_without_judges_of_its_family(root: RatedRoot) -> None:
     root.write_concepts([f"concept-{number}" for number in range(6)])
     root.write_models(writers=["big", "small"], judges=["kin", "stranger"])
-    path = root.paths.models_csv
-    head, *rows = path.read_text().splitlines()
-    families = {"big": "one", "small": "two", "kin": "one", "stranger": "three"}
-    path.write_text("\n".join([f"{head},family", *(f"{row},{families[row.split(',')[0]]}" for row in rows)]) + "\n")
+    root.write_families({"big": "one", "small": "two", "kin": "one", "stranger": "three"})
     writers = {member.gen_id: member.llm_model_id for member in root.plan().members}
 
     def judge(member: Member) -> str:
@@ -247,10 +241,26 @@ def test_a_writer_found_better_is_also_compared_without_judges_of_its_family(roo
     assert re.search(r"estimated at [\d. \[\],]+ \(without judges of its writer's own family", told[best.start() :])
 
 
+def test_an_effect_of_a_concept_is_also_told_without_judges_of_the_writers_family(root: RatedRoot) -> None:
+    root.write_concepts([f"concept-{number}" for number in range(7)])
+    root.write_models(writers=["writer"], judges=["kin", "stranger"])
+    root.write_families({"writer": "one", "kin": "one", "stranger": "two"})
+    plan = root.plan()
+    combos = {member.gen_id: plan.combinations[member.combo_id] for member in plan.members if member.combo_id}
+
+    def judge(member: Member) -> str:
+        has = "concept-0" in combos[member.parent_gen_id].concept_ids
+        return score(2 + int(spread(member).split()[-1]) % 2 + (3 if has else 0))
+
+    root.run(judge)
+    told = text_of(write_out(look_at(root))[1])
+    found = re.search(r"concept-0 makes [\d.]+ \[[\d., ]+\] points of difference \((without[^\d]+)[\d.]+ \[", told)
+    assert found is not None
+    assert found[1] == "without judges of the writer's own family "
+
+
 def test_a_report_with_judges_of_the_own_family_only_promises_no_ranking_without_them(root: RatedRoot) -> None:
-    path = root.paths.models_csv
-    head, *rows = path.read_text().splitlines()
-    path.write_text("\n".join([f"{head},family", *(f"{row},one" for row in rows)]) + "\n")
+    root.write_families({"writer": "one", "judge": "one"})
     root.run(spread)
     (told,) = [caveat for caveat in find_caveats(look_at(root)) if "own family" in caveat]
     assert told.endswith("What judges of other families would say is unknown.")

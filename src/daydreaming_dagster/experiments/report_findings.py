@@ -141,7 +141,10 @@ def _summarise_concepts(material: Material, construct: str) -> str:
     best = found.sort(pl.col("estimate").abs(), descending=True).row(0, named=True)
     names = " with ".join(name for name in (best["concept_a"], best["concept_b"]) if name)
     others = "" if found.height == 1 else f", the largest of {found.height} effects of concepts that stand out"
-    return f"{names} makes {_show_estimate(best)} points of difference{others}."
+    same = [pl.col(name).eq_missing(best[name]) for name in ("construct", "effect", "concept_a", "concept_b")]
+    rows = material.other_family_effects.filter(*same).rows(named=True)
+    kin = f" (without judges of the writer's own family {_show_estimate(rows[0])})" if rows else ""
+    return f"{names} makes {_show_estimate(best)} points of difference{kin}{others}."
 
 
 def _build_construct(material: Material, construct: str) -> Section:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from daydreaming_dagster.analysis.comparison import ARM
+from daydreaming_dagster.analysis.concept_effects import build_concept_effects
 from daydreaming_dagster.analysis.ratings import select_rated
 from daydreaming_dagster.domain.catalogue import Template
 from daydreaming_dagster.domain.membership import Cohort, Member
@@ -48,6 +49,8 @@ class Material:
     Attributes:
         contrasts: templates and models against each other: a frame of `CONTRASTS_SCHEMA`.
         other_family_contrasts: the same without judges of the writer's own family; empty where there is none.
+        other_family_effects: the effects of concepts without these judges: a frame of `CONCEPT_EFFECTS_SCHEMA`, empty
+            where there is none.
         constructs: what was to be measured, in the order of the rubrics; also those without a single rating.
         rated: the rows of the ratings that can be used.
         texts_sent: of the templates: a frame of `TEXTS_SCHEMA`.
@@ -58,6 +61,7 @@ class Material:
     data: ScopeTables
     contrasts: pl.DataFrame
     other_family_contrasts: pl.DataFrame
+    other_family_effects: pl.DataFrame
     status: CohortStatus
     times: CallTimes
     constructs: list[str]
@@ -112,12 +116,14 @@ def read_material(workspace: Workspace, scope: Scope) -> Material:
     cohort = Cohort(scope.name, scope.manifest, scope.members, scope.combinations)
     questions = {column: None for column in ARM if 2 <= rated[column].n_unique() <= MOST_LEVELS}
     others = rated.filter(pl.col("same_family").fill_null(False).not_())
+    has_kin = others.height < rated.height
     return Material(
         workspace=workspace,
         scope=scope,
         data=data,
         contrasts=build_contrasts(rated, questions),
-        other_family_contrasts=build_contrasts(others, questions if others.height < rated.height else {}),
+        other_family_contrasts=build_contrasts(others, questions if has_kin else {}),
+        other_family_effects=build_concept_effects(others if has_kin else others.clear(), data.combinations),
         status=read_cohort_status(workspace.store, cohort),
         times=read_call_times(workspace, scope.members),
         constructs=_order_constructs(workspace, data.ratings),
