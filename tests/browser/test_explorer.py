@@ -208,11 +208,13 @@ def test_a_cohort_page_grows_while_generations_arrive(served: Served, new_page: 
     page.goto(f"/cohort/{store.cohort_id}")
     total = len(store.members)
     expect(page.get_by_text(f"{total - 3} of {total} generations are done")).to_be_visible()
+    page.get_by_role("link", name="All essays of this cohort").focus()
     for member in members:
         store.write(member)
     store.refresh()
     page.clock.run_for(11_000)
     expect(page.get_by_text(f"{total} of {total} generations are done")).to_be_visible()
+    expect(page.get_by_role("link", name="All essays of this cohort")).to_be_focused()
 
 
 def test_a_drawing_and_its_library_wait_until_they_come_into_sight(served: Served, new_page: NewPage) -> None:

@@ -69,7 +69,7 @@ def test_a_cohort_page_polls_while_something_is_missing_and_stops_when_all_is_do
         file.unlink()
     folder.rmdir()
     own.refresh()
-    assert f'hx-get="{address}"' in own.get(address).text
+    assert f'hx-get="{address}?seen=' in own.get(address).text
     part = own.get(address, hx_request="true").text
     assert part.startswith('<div id="live"') and "<html" not in part
 
@@ -227,6 +227,21 @@ def test_pages_of_progress_ask_often_while_something_changes(own: ReadableStore)
     shared.refresh()
     assert "every 6s" in own.get("/").text
     shared.close()
+
+
+def test_a_page_of_progress_is_renewed_only_when_something_is_new(own: ReadableStore) -> None:
+    for address in ("/", f"/cohort/{own.cohort_id}"):
+        member = own.of(Stage.EVALUATION)[0]
+        shutil.rmtree(own.paths.generation(member.stage, member.gen_id))
+        own.refresh()
+        found = re.search(r'hx-get="([^"]+)"', own.get(address).text)
+        assert found is not None
+        assert own.get(found[1], hx_request="true").status == 204
+        own.write(member)
+        own.refresh()
+        answer = own.get(found[1], hx_request="true")
+        assert answer.status == 200
+        assert "<html" not in answer.text
 
 
 def test_a_failure_in_several_cohorts_names_a_command_for_each(own: ReadableStore) -> None:

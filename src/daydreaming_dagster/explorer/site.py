@@ -155,6 +155,11 @@ class Site:
         """Whether pages that show progress will soon be out of date."""
         return time.monotonic() < self._moving_until or self.is_running
 
+    @property
+    def moment(self) -> str:
+        """Another text whenever a page that shows progress would look different."""
+        return f"{self.revision}-{self.is_running:d}-{self.is_moving:d}"
+
     # Inputs -------------------------------------------------------------------------------------------------------
     @property
     def catalogue(self) -> Catalogue | None:

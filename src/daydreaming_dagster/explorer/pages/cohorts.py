@@ -22,6 +22,8 @@ _SHOWN_COHORTS = 4
 def show_overview(pages: Pages, request: Request) -> Response:
     """All cohorts, newest first, and the best essays of the store."""
     site = pages.site
+    if _is_seen(site, request):
+        return Response(status_code=204)
     rubrics = find_rubric_ids(site)
     query = EssayQuery(rubric=rubrics[0] if rubrics else "")
     values = {
@@ -41,6 +43,8 @@ def show_cohort(pages: Pages, request: Request) -> Response:
     """One cohort: how far it is, what it was made from, what failed and how to mend that."""
     cohort_id = request.path_params["cohort_id"]
     site = pages.site
+    if _is_seen(site, request):
+        return Response(status_code=204)
     cohort = next((cohort for cohort in find_cohorts(site) if cohort["cohort_id"] == cohort_id), None)
     if cohort is None:
         return pages.refuse(404, f"There is no cohort '{cohort_id}' here.", "Choose one on the first page.")
@@ -58,6 +62,11 @@ def show_cohort(pages: Pages, request: Request) -> Response:
     }
     name = "parts/cohort.html" if "hx-request" in request.headers else "cohort.html"
     return pages.page(name, values)
+
+
+def _is_seen(site: Site, request: Request) -> bool:
+    """Whether a page asks if there is something new, and there is not: what is left alone keeps focus and selection."""
+    return "hx-request" in request.headers and request.query_params.get("seen") == site.moment
 
 
 def _find_best(site: Site, query: EssayQuery) -> list[dict[str, Any]]:

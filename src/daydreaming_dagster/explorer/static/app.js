@@ -111,6 +111,17 @@ function setUpCopying() {
   });
 }
 
+// What has the focus keeps it when a page of progress is renewed.
+function setUpRenewal() {
+  let href = "";
+  document.addEventListener("htmx:beforeSwap", () => {
+    href = document.activeElement?.closest("#live a")?.getAttribute("href") ?? "";
+  });
+  document.addEventListener("htmx:afterSwap", () => {
+    if (href) document.querySelector(`#live a[href="${CSS.escape(href)}"]`)?.focus({ preventScroll: true });
+  });
+}
+
 // A link to one evaluation opens it.
 function openTarget() {
   const target = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
@@ -289,6 +300,7 @@ function setUpPlots() {
 document.addEventListener("keydown", onKey);
 setUpTheme();
 setUpCopying();
+setUpRenewal();
 openTarget();
 showPlace();
 window.addEventListener("hashchange", openTarget);
