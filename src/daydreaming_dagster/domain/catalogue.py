@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal, get_args
 
 from daydreaming_dagster.domain.errors import ConfigurationError
@@ -86,7 +87,12 @@ class Template:
     @property
     def sha256(self) -> str:
         """Hash of the text: the id names a template for ever, the hash says with which text it was sent."""
-        return hashlib.sha256(self.source.encode("utf-8", errors="replace")).hexdigest()
+        return _compute_sha256(self.source)
+
+
+@lru_cache(maxsize=1000)
+def _compute_sha256(source: str) -> str:
+    return hashlib.sha256(source.encode("utf-8", errors="replace")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -204,7 +204,7 @@ class GenerationStore:
     def find_metadata(self, stage: Stage, gen_id: str) -> GenerationMetadata | None:
         """What was asked for; None when there is no such generation."""
         path = self.folder(stage, gen_id) / METADATA
-        if not path.exists():  # asked of every new generation, and an exception costs more than this
+        if not os.access(path, os.F_OK):  # asked of every new generation, and an exception costs more than this
             return None
         value = files.find_json(path)
         return None if value is None else GenerationMetadata.of_json(value, stage, gen_id)
