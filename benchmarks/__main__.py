@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--only", nargs="*", default=[""], metavar="TEXT", help="scenarios whose name begins so")
     parser.add_argument("--growth", type=int, nargs="*", default=[1_000, 10_000, 100_000], help="cohort sizes")
-    parser.add_argument("--limited-minutes", type=int, default=3, help="against 600 requests a minute; 0 skips it")
+    parser.add_argument("--limited-minutes", type=int, default=10, help="against 600 requests a minute; 0 skips it")
     parser.add_argument("--large", type=int, default=99_999, help="generations of one large run; 0 skips it")
     parser.add_argument("--records", type=int, default=10_000, help="generations told to Dagster alone; 0 skips it")
     parser.add_argument("--folder", type=Path, default=ROOT / ".bench", help="for scratch data; on the disk to measure")

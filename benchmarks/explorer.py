@@ -33,6 +33,7 @@ from benchmarks.workload import write_cohort
 from daydreaming_dagster.domain.combinations import build_combination
 from daydreaming_dagster.domain.membership import Axes, Member, build_cartesian_members
 from daydreaming_dagster.domain.stages import Stage
+from daydreaming_dagster.store.cache_files import remove_database
 from daydreaming_dagster.store.generations import GenerationMetadata, GenerationStore, Outcome
 from daydreaming_dagster.store.paths import DataPaths
 
@@ -278,8 +279,8 @@ def main() -> None:
     started = time.perf_counter()
     members = make_store(paths, chosen.generations, _SHAPES[chosen.shape])
     print(f"{len(members):,} generations ready after {time.perf_counter() - started:.0f} s", flush=True)
-    for suffix in () if chosen.keep_index else ("", "-wal", "-shm"):
-        paths.search_index.with_name(paths.search_index.name + suffix).unlink(missing_ok=True)
+    if not chosen.keep_index:
+        remove_database(paths.search_index)
     command = [
         sys.executable,
         "-c",

@@ -32,6 +32,7 @@ from daydreaming_dagster.experiments import result_tables as tables
 from daydreaming_dagster.experiments.export import write_export
 from daydreaming_dagster.experiments.report import write_report
 from daydreaming_dagster.settings import Settings
+from daydreaming_dagster.store.cache_files import remove_database
 from daydreaming_dagster.store.paths import DataPaths
 
 ROOT = Path(__file__).parents[1]
@@ -41,8 +42,7 @@ MILLION = 1_000_000
 
 def read_scores_without_index(workspace: Workspace) -> str:
     """From the files alone."""
-    for suffix in ("", "-wal", "-shm"):
-        workspace.paths.index.with_name(workspace.paths.index.name + suffix).unlink(missing_ok=True)
+    remove_database(workspace.paths.index)
     return read_scores(workspace)
 
 
