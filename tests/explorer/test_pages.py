@@ -197,7 +197,7 @@ def test_commands_are_those_of_the_data_root_and_fit_for_a_shell(own: ReadableSt
     own.close()
     site = Site(own.paths, {}, show_command=lambda words: f"daydreaming --data-root '/a b' {words}")
     own.app = create_app(site, refresh=False)
-    assert site.command("run", "two words") == "DD_COHORT='two words' daydreaming --data-root '/a b' run"
+    assert site.command("run", cohort_id="two words") == "DD_COHORT='two words' daydreaming --data-root '/a b' run"
     essay = own.of(Stage.ESSAY)[0].gen_id
     assert f"daydreaming --data-root '/a b' show {essay}" in own.get(f"/generation/{essay}/metadata").shown
     site.close()
@@ -255,6 +255,15 @@ def test_a_failure_in_several_cohorts_names_a_command_for_each(own: ReadableStor
     text = own.get("/failures").shown
     for cohort in (own.cohort_id, "another"):
         assert f"DD_COHORT={cohort} daydreaming run --retry truncated" in text
+
+
+def test_what_a_store_from_elsewhere_says_is_quoted_in_commands(own: ReadableStore) -> None:
+    failure = {"reason": "x;echo y", "message": "made up", "code": "", "lasting": True}
+    member = own.of(Stage.EVALUATION)[0]
+    shutil.rmtree(own.paths.generation(member.stage, member.gen_id))
+    own.write(member, failure=failure)
+    own.refresh()
+    assert "daydreaming run --retry 'x;echo y'" in own.get("/failures").shown
 
 
 def test_a_filter_says_what_it_is_set_to_even_where_nothing_is_found(filled: ReadableStore) -> None:

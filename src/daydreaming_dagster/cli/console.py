@@ -66,7 +66,7 @@ def show_command(words: str, data_root: Path) -> str:
     else:
         program = os.path.relpath(called) if called.is_relative_to(Path.cwd()) else str(called)
     named = "" if data_root == DEFAULT_DATA_ROOT else f" --data-root {shlex.quote(str(data_root))}"
-    return f"{program}{named} {words}"
+    return f"{shlex.quote(program)}{named} {words}"
 
 
 def is_interactive() -> bool:

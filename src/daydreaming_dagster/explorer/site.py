@@ -208,10 +208,13 @@ class Site:
         rubric = self.find_rubric(template_id)
         return (rubric.scale_min, rubric.scale_max) if rubric else (0.0, 9.0)
 
-    def command(self, words: str, cohort_id: str = "") -> str:
-        """A command as it can be typed, for one cohort or for the one that is set."""
+    def command(self, *words: str, cohort_id: str = "") -> str:
+        """A command as it can be typed, for one cohort or for the one that is set.
+
+        Words may come from a store that somebody else made: they are quoted for a shell.
+        """
         cohort = f"DD_COHORT={shlex.quote(cohort_id)} " if cohort_id else ""
-        return cohort + self._show_command(words)
+        return cohort + self._show_command(shlex.join(words))
 
     # Secrets ------------------------------------------------------------------------------------------------------
     def redact(self, text: str) -> str:

@@ -22,12 +22,14 @@ _SHOWN_COHORTS = 4
 def show_overview(pages: Pages, request: Request) -> Response:
     """All cohorts, newest first, and the best essays of the store."""
     site = pages.site
-    if _is_seen(site, request):
+    moment = site.moment  # before anything is read: what changes meanwhile is new to the page
+    if _is_seen(request, moment):
         return Response(status_code=204)
     rubrics = find_rubric_ids(site)
     query = EssayQuery(rubric=rubrics[0] if rubrics else "")
     values = {
         "active": "overview",
+        "moment": moment,
         "cohorts": find_cohorts(site),
         "best": _find_best(site, query),
         "query": query,
@@ -43,7 +45,8 @@ def show_cohort(pages: Pages, request: Request) -> Response:
     """One cohort: how far it is, what it was made from, what failed and how to mend that."""
     cohort_id = request.path_params["cohort_id"]
     site = pages.site
-    if _is_seen(site, request):
+    moment = site.moment  # before anything is read: what changes meanwhile is new to the page
+    if _is_seen(request, moment):
         return Response(status_code=204)
     cohort = next((cohort for cohort in find_cohorts(site) if cohort["cohort_id"] == cohort_id), None)
     if cohort is None:
@@ -52,6 +55,7 @@ def show_cohort(pages: Pages, request: Request) -> Response:
     query = EssayQuery(cohort=cohort_id, rubric=rubrics[0] if rubrics else "")
     values = {
         "active": "overview",
+        "moment": moment,
         "cohort": cohort,
         "failures": find_failures(site, cohort_id),
         "axes": _find_axes(site, cohort_id),
@@ -64,9 +68,9 @@ def show_cohort(pages: Pages, request: Request) -> Response:
     return pages.page(name, values)
 
 
-def _is_seen(site: Site, request: Request) -> bool:
+def _is_seen(request: Request, moment: str) -> bool:
     """Whether a page asks if there is something new, and there is not: what is left alone keeps focus and selection."""
-    return "hx-request" in request.headers and request.query_params.get("seen") == site.moment
+    return "hx-request" in request.headers and request.query_params.get("seen") == moment
 
 
 def _find_best(site: Site, query: EssayQuery) -> list[dict[str, Any]]:
@@ -161,7 +165,7 @@ def _find_failed_cohorts(site: Site) -> dict[tuple[Any, ...], list[str]]:
 
 def find_remedy(site: Site, reason: str, lasting: bool, cohort_id: str) -> str:
     """The command that makes again what failed for a reason."""
-    return site.command(f"run --retry {reason}" if lasting else "run", cohort_id)
+    return site.command("run", *(("--retry", reason) if lasting else ()), cohort_id=cohort_id)
 
 
 def _find_failed(site: Site, cohort_id: str, reason: str) -> Sequence[Any]:

@@ -179,10 +179,10 @@ def _refuse_unknown(pages: Pages, gen_id: str) -> Response:
     member = pages.site.row("SELECT cohort_id, stage FROM member WHERE gen_id = ? LIMIT 1", (gen_id,))
     if member is not None:
         what = f"The {member['stage']} '{gen_id}' was not made yet."
-        fix = f"Make what is missing: {pages.site.command('run', member['cohort_id'])}"
+        fix = f"Make what is missing: {pages.site.command('run', cohort_id=member['cohort_id'])}"
         return pages.refuse(404, what, fix)
     what = f"There is no generation '{gen_id[:80]}' here."
-    fix = f"Find it with the search above, or list the ids: {pages.site.command('status --ids')}"
+    fix = f"Find it with the search above, or list the ids: {pages.site.command('status', '--ids')}"
     if pages.site.freshness.is_building:
         fix = "The store is still being read for the first time; try again in a moment."
     return pages.refuse(404, what, fix)
