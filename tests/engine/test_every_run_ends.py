@@ -23,6 +23,7 @@ from daydreaming_dagster.domain.errors import (
     StoreError,
     TransportError,
 )
+from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.claims import Claimed
 from daydreaming_dagster.engine.plan import Action, Task
 from daydreaming_dagster.engine.quota import build_quota_error
@@ -118,7 +119,7 @@ class HandClaims:
                     claimed.done.append(root)
                     claimed.ready.extend(root.children)
                 case "held":
-                    claimed.held.append(root)
+                    claimed.held.append((root, "parse_failed"))
                 case "answered":
                     root.action = Action.PARSE
                     claimed.ready.append(root)
@@ -227,3 +228,14 @@ def test_every_run_ends_and_every_task_once(
             assert not isinstance(scene.error, DayDreamingError), "the disk's troubles stop a run and do not break it"
         finally:
             scene.close()
+
+
+def test_what_failed_for_good_in_another_process_has_failed_here_too(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, make_members(2, 1, 1), {"writer": Pool("writer", 2)}, claims=HandClaims(["held"]))
+    try:
+        drive(scene, [], None, None)
+        assert scene.progress.failures == {(Stage.DRAFT, "parse_failed"): 2}
+        assert (scene.progress.failed.total(), scene.progress.blocked.total()) == (2, 4)
+        assert not scene.progress.elsewhere
+    finally:
+        scene.close()

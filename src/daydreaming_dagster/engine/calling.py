@@ -86,7 +86,7 @@ class Caller:
         try:
             response = await self._clients.client(endpoint).complete(attempt.request)
         except ModelCallError as error:
-            return self._on_failed_call(task, lane, attempt, call, error, sent_at)
+            return self._on_failed_call(task, lane, endpoint, attempt, call, error, sent_at)
         except ConfigurationError as error:
             self._book.record(self._book.close_failed(call, error, None))
             self._halts.add_endpoint(endpoint, error)
@@ -101,7 +101,14 @@ class Caller:
         return Entry(self._book.close_answered(call, outcome), outcome)
 
     def _on_failed_call(
-        self, task: Task, lane: Lane, attempt: Attempt, call: Call, error: ModelCallError, sent_at: float
+        self,
+        task: Task,
+        lane: Lane,
+        endpoint: str,
+        attempt: Attempt,
+        call: Call,
+        error: ModelCallError,
+        sent_at: float,
     ) -> Entry | None:
         row = self._book.close_failed(call, error, attempt.compute_cost_usd(error.usage) if error.usage else None)
         self._tell_pacer(lane, error, sent_at)
@@ -116,8 +123,8 @@ class Caller:
             self._book.record(row)
             self._put_off(task, lane, error, delay_s)
             return None
-        if isinstance(error, TransportError) and attempt.endpoint is not None and self._is_silent(task, attempt):
-            self._halts.add_endpoint(attempt.endpoint.endpoint, error)
+        if isinstance(error, TransportError) and self._halts.count_answers(endpoint) == task.answers_before:
+            self._halts.add_endpoint(endpoint, error)  # not one answer during all attempts: it is gone, not busy
         self._ends.failed[task.member.gen_id] = error
         outcome = self._maker.judge_error(attempt, error)
         self._progress.count_call(outcome)
@@ -140,8 +147,3 @@ class Caller:
             lane.pacer.note_overloaded(now, sent_at, error.retry_after_s)
         elif isinstance(error, RefusedError):
             lane.pacer.note_answered()
-
-    def _is_silent(self, task: Task, attempt: Attempt) -> bool:
-        return (
-            attempt.endpoint is not None and self._halts.count_answers(attempt.endpoint.endpoint) == task.answers_before
-        )

@@ -28,13 +28,13 @@ class Claimed:
         ready: tasks that this run may begin with.
         refused: roots of trees that another process works on.
         done: tasks that another process did since the plan was made.
-        held: tasks that failed for good in another process since then.
+        held: tasks that failed for good in another process since then, each with the reason.
     """
 
     ready: list[Task] = field(default_factory=list)
     refused: list[Task] = field(default_factory=list)
     done: list[Task] = field(default_factory=list)
-    held: list[Task] = field(default_factory=list)
+    held: list[tuple[Task, str]] = field(default_factory=list)
 
 
 class ClaimSource(Protocol):
@@ -128,7 +128,7 @@ class Claims:
             for child in task.children:
                 self._look_again(child, retry, claimed)
         else:
-            claimed.held.append(task)
+            claimed.held.append((task, "" if state.failure is None else state.failure.reason))
 
 
 class NoClaims:

@@ -67,7 +67,7 @@ class Halts:
         self._answers[endpoint] += 1
 
     def count_answers(self, endpoint: str) -> int:
-        """How often the endpoint has answered; not once during all attempts of a task: it is gone, not busy."""
+        """How often the endpoint has answered."""
         return self._answers[endpoint]
 
 

@@ -128,8 +128,7 @@ class Intake:
         self._refused.extend(claimed.refused)
         for task in claimed.done:
             self._ends.end(task, self._ends.progress.elsewhere)
-        for task in claimed.held:
-            self._ends.end(task, self._ends.progress.elsewhere)
-            self._ends.block(task.children)
+        for task, reason in claimed.held:
+            self._ends.fail_stored(task, reason)
         for task in claimed.ready:
             self.make_ready(task)
