@@ -58,6 +58,8 @@ KNOWN_POOLS: Mapping[str, Pool] = {
 _FREE_SUFFIX = ":free"
 _REQUEST_KEYS = ("messages", "model", "stream")
 _URL = re.compile(r"https?://[^\s/]+\S*")
+_HIGHEST_PRICE = 0.01
+"""USD per token. Lists show prices per million; one of those would exhaust every budget at the first call."""
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DEFAULT_SCALE = (0.0, 9.0)
 
@@ -188,10 +190,6 @@ def _read_source(paths: DataPaths, stage: Stage, template_id: str, row: Row, log
     for problem in find_template_problems(stage, source):
         log.add(path, problem.message, line=problem.line, value=problem.value, allowed=problem.allowed)
     return source
-
-
-_HIGHEST_PRICE = 0.01
-"""USD per token. Lists show prices per million; one of those would exhaust every budget at the first call."""
 
 
 # Models and where they run ------------------------------------------------------------------------------------------
