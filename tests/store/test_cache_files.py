@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -131,3 +132,41 @@ def test_reading_leaves_no_trace_unless_the_file_is_to_be_followed(tmp_path: Pat
     writer.close()
     assert reader.execute("SELECT value FROM mine").fetchall() == [(1,)]
     reader.close()
+
+
+def copy_with_its_log(path: Path, folder: Path) -> Path:
+    """What a killed process leaves: a value that is in the log alone."""
+    writer = open_cache(path, prepare)
+    with writer:
+        writer.execute("INSERT INTO mine VALUES (1)")
+    folder.mkdir()
+    for suffix in ("", "-wal"):
+        shutil.copyfile(f"{path}{suffix}", folder / f"{path.name}{suffix}")
+    writer.close()
+    return folder / path.name
+
+
+def test_the_log_is_read_where_nothing_may_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = copy_with_its_log(tmp_path / "ledger.sqlite", tmp_path / "elsewhere")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert read_values(open_for_reading(path)) == [1]
+
+
+@pytest.mark.parametrize("follow", [False, True])
+def test_where_sqlite_cannot_make_its_own_files_a_copy_with_the_log_is_read(tmp_path: Path, follow: bool) -> None:
+    path = copy_with_its_log(tmp_path / "ledger.sqlite", tmp_path / "elsewhere")
+    (path.parent / "ledger.sqlite-shm").mkdir()  # as good as a folder that cannot be written to, and to everybody
+    before = {each.name: each.stat().st_mtime_ns for each in path.parent.iterdir()}
+    reader = open_for_reading(path, follow=follow)
+    with pytest.raises(sqlite3.OperationalError):
+        reader.execute("DELETE FROM mine")
+    assert read_values(reader) == [1]
+    assert {each.name: each.stat().st_mtime_ns for each in path.parent.iterdir()} == before
+
+
+def test_what_has_no_log_is_read_where_sqlite_cannot_make_one(tmp_path: Path) -> None:
+    path = tmp_path / "index.sqlite"
+    open_cache(path, prepare).close()
+    for suffix in ("-wal", "-shm"):
+        (tmp_path / f"index.sqlite{suffix}").symlink_to(f"index.sqlite{suffix}")  # nothing can be made at its end
+    assert list_tables(open_for_reading(path, follow=True)) == ["mine"]

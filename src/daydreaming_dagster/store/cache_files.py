@@ -6,7 +6,9 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 _BUSY_TIMEOUT_S = 60.0
 
@@ -46,17 +48,51 @@ def remove_database(path: Path) -> None:
 
 
 def open_for_reading(path: Path, *, follow: bool = False) -> sqlite3.Connection:
-    """A connection to an existing file that changes nothing and, if it can, leaves no file of SQLite's beside it.
+    """A connection to an existing file that changes nothing and sees all that is stored, its log (WAL) included.
+
+    Without a log it leaves no file of SQLite's beside it. With one SQLite may need files of its own there; where it
+    cannot make them, a copy is read.
 
     Args:
         path: the file.
-        follow: also see what others write while the connection is open. A file with a log (WAL) can be followed only
-            in a folder that can be written to.
+        follow: also see what others write while the connection is open; not so where SQLite's own files cannot be made.
+
+    Raises:
+        sqlite3.Error: it is damaged, or locked for too long.
+        OSError: it cannot be copied.
     """
+    log = path.with_name(f"{path.name}-wal")
+    if follow or log.exists():
+        try:
+            return _connect(path, "mode=ro")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+                raise
     # What has no log beside it is whole in itself; opened as unchanging, SQLite makes no files of its own.
-    is_live = follow or (path.with_name(f"{path.name}-wal").exists() and can_write(path))
-    address = f"{path.absolute().as_uri()}?{'mode=ro' if is_live else 'immutable=1'}"
-    return sqlite3.connect(address, uri=True, timeout=_BUSY_TIMEOUT_S, check_same_thread=False)
+    return _open_copy(path, log) if log.exists() else _connect(path, "immutable=1")
+
+
+def _connect(path: Path, how: str) -> sqlite3.Connection:
+    """Asked something at once, because SQLite does not look at a file before that."""
+    address = f"{path.absolute().as_uri()}?{how}"
+    database = sqlite3.connect(address, uri=True, timeout=_BUSY_TIMEOUT_S, check_same_thread=False)
+    try:
+        database.execute("SELECT 1 FROM sqlite_master").fetchone()
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _open_copy(path: Path, log: Path) -> sqlite3.Connection:
+    with TemporaryDirectory(prefix="daydreaming-") as folder:
+        for each in (path, log):
+            shutil.copyfile(each, Path(folder) / each.name)
+        copy = Path(folder) / path.name
+        # The log goes into the copy, which then needs nothing beside it: opened, it is there until it is closed.
+        with closing(sqlite3.connect(copy)) as database:
+            database.execute("PRAGMA journal_mode=DELETE")
+        return _connect(copy, "immutable=1")
 
 
 def open_copy_in_memory(path: Path) -> sqlite3.Connection:
@@ -64,14 +100,12 @@ def open_copy_in_memory(path: Path) -> sqlite3.Connection:
     copy = sqlite3.connect(":memory:", check_same_thread=False)
     if not path.exists():
         return copy
-    original = open_for_reading(path)
     try:
-        original.backup(copy)
+        with closing(open_for_reading(path)) as original:
+            original.backup(copy)
     except sqlite3.DatabaseError:
         copy.close()
         return sqlite3.connect(":memory:", check_same_thread=False)
-    finally:
-        original.close()
     return copy
 
 
