@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -163,3 +163,28 @@ def test_a_damaged_ledger_is_an_error_with_a_fix(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="cannot be used") as caught:
         Ledger(paths, read_only=True)
     assert caught.value.fix
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda ledger: ledger.read_columns(["call_id", "owner"]),
+        lambda ledger: ledger.find_scope(RUN),
+        lambda ledger: ledger.summarize(),
+        lambda ledger: ledger.read_run_means(),
+        lambda ledger: ledger.find_calls("d_1"),
+        lambda ledger: ledger.find_unsettled(),
+        lambda ledger: ledger.find_lessees(RUN),
+        lambda ledger: ledger.find_owners(),
+    ],
+)
+def test_damage_further_back_in_the_ledger_is_an_error_with_a_fix_whatever_is_read(
+    ledger: Ledger, read: Callable[[Ledger], object]
+) -> None:
+    ledger.record([make_call(f"call-{number}") for number in range(100)])
+    ledger.close()
+    content = ledger.paths.ledger.read_bytes()
+    first_page = 4096  # it holds the names of the tables
+    ledger.paths.ledger.write_bytes(content[:first_page] + b"\xff" * (len(content) - first_page))
+    with closing(Ledger(ledger.paths, read_only=True)) as reader, pytest.raises(StoreError, match="cannot be used"):
+        read(reader)

@@ -247,7 +247,7 @@ class Ledger:
 
     def read_columns(self, names: Sequence[str]) -> list[tuple[Any, ...]]:
         """Some fields of `CallRow` of all calls, oldest first."""
-        return self._db.execute(f"SELECT {', '.join(names)} FROM calls ORDER BY sent_at, call_id").fetchall()
+        return self._read(f"SELECT {', '.join(names)} FROM calls ORDER BY sent_at, call_id")
 
     def find_unsettled(self) -> list[CallRow]:
         """Calls whose cost nobody knows although a provider could be asked, or that nobody saw end."""
@@ -257,23 +257,23 @@ class Ledger:
         """Calls by state, of one cohort or run or of all."""
         conditions = [f"{name} = ?" for name, value in (("cohort_id", cohort_id), ("run_id", run_id)) if value]
         where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-        cursor = self._db.execute(
+        rows = self._read(
             "SELECT state, COUNT(*), COALESCE(SUM(prompt_tokens), 0), COALESCE(SUM(completion_tokens), 0), "
             "COALESCE(SUM(COALESCE(cost_usd, CASE state WHEN 'unknown' THEN reserved_usd END)), 0.0), "
             f"SUM(cost_usd IS NULL AND state <> 'failed') FROM calls {where} GROUP BY state",
             [value for value in (cohort_id, run_id) if value],
         )
-        return [Spending(*row) for row in cursor]
+        return [Spending(*row) for row in rows]
 
     def read_run_means(self) -> list[RunMeans]:
         """What calls were like in each run, by stage, template and model; those whose end nobody saw do not count."""
-        cursor = self._db.execute(
+        rows = self._read(
             "SELECT stage, template_id, llm_model_id, COUNT(*), SUM(state = 'answered'), "
             + ", ".join(f"AVG({what}) FILTER (WHERE state = 'answered')" for what in _MEASURED)
             + " FROM calls WHERE ended_at IS NOT NULL AND reason <> 'given_up' "
             "GROUP BY stage, template_id, llm_model_id, run_id"
         )
-        return [RunMeans(*row) for row in cursor]
+        return [RunMeans(*row) for row in rows]
 
     # Money --------------------------------------------------------------------------------------------------------
     def set_limits(self, scope: str, limits: Limits) -> None:
@@ -287,19 +287,19 @@ class Ledger:
 
     def find_scope(self, scope: str) -> tuple[Limits, Amount]:
         """Limits of a scope, and what it has spent."""
-        row = self._db.execute(
+        rows = self._read(
             "SELECT limit_usd, limit_tokens, spent_usd, spent_tokens FROM scopes WHERE scope = ?", (scope,)
-        ).fetchone()
-        return (Limits(), Amount()) if row is None else (Limits(*row[:2]), Amount(*row[2:]))
+        )
+        return (Limits(*rows[0][:2]), Amount(*rows[0][2:])) if rows else (Limits(), Amount())
 
     def lease(self, scope: str, owner: str, least: Amount, wanted: Amount) -> Amount | None:
         """Sets aside as much of `wanted` as there is; None when there is not even `least`."""
         with self._transaction():
             limits, spent = self.find_scope(scope)
             leased = Amount(
-                *self._db.execute(
+                *self._read(
                     "SELECT COALESCE(SUM(usd), 0.0), COALESCE(SUM(tokens), 0) FROM leases WHERE scope = ?", (scope,)
-                ).fetchone()
+                )[0]
             )
             granted = Amount(
                 _grant(limits.usd, spent.usd + leased.usd, wanted.usd),
@@ -324,8 +324,8 @@ class Ledger:
 
     def find_lessees(self, scope: str) -> set[str]:
         """Owners who have set something aside."""
-        cursor = self._db.execute("SELECT owner FROM leases WHERE scope = ? AND (usd > 1e-12 OR tokens > 0)", (scope,))
-        return {owner for (owner,) in cursor}
+        rows = self._read("SELECT owner FROM leases WHERE scope = ? AND (usd > 1e-12 OR tokens > 0)", (scope,))
+        return {owner for (owner,) in rows}
 
     # Who works on what ----------------------------------------------------------------------------------------------
     def claim(self, owner: str, groups: Sequence[Collection[str]]) -> tuple[list[int], set[str]]:
@@ -368,8 +368,8 @@ class Ledger:
 
     def find_owners(self) -> set[str]:
         """Everybody who holds a claim or a lease."""
-        cursor = self._db.execute("SELECT DISTINCT owner FROM claims UNION SELECT DISTINCT owner FROM leases")
-        return {owner for (owner,) in cursor}
+        rows = self._read("SELECT DISTINCT owner FROM claims UNION SELECT DISTINCT owner FROM leases")
+        return {owner for (owner,) in rows}
 
     # SQL ----------------------------------------------------------------------------------------------------------
     @contextmanager
@@ -383,9 +383,14 @@ class Ledger:
                 raise
             self._db.execute("COMMIT")
 
+    def _read(self, question: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The only place that reads: damage shows itself not before the page that has it is read."""
+        with explain_sqlite_errors(self.paths):
+            return self._db.execute(question, values).fetchall()
+
     def _select(self, condition: str, *values: Any) -> list[CallRow]:
-        cursor = self._db.execute(f"SELECT {', '.join(_CALL_COLUMNS)} FROM calls {condition}", values)
-        return [CallRow(*row) for row in cursor]
+        rows = self._read(f"SELECT {', '.join(_CALL_COLUMNS)} FROM calls {condition}", values)
+        return [CallRow(*row) for row in rows]
 
     def _find_calls(self, call_ids: Sequence[str]) -> dict[str, CallRow]:
         rows = (row for part in _parts(call_ids) for row in self._select(f"WHERE call_id IN ({_marks(part)})", *part))
@@ -394,9 +399,7 @@ class Ledger:
     def _find_holders(self, gen_ids: Sequence[str]) -> dict[str, str]:
         holders: dict[str, str] = {}
         for part in _parts(gen_ids):
-            holders.update(
-                self._db.execute(f"SELECT gen_id, owner FROM claims WHERE gen_id IN ({_marks(part)})", part).fetchall()
-            )
+            holders.update(self._read(f"SELECT gen_id, owner FROM claims WHERE gen_id IN ({_marks(part)})", part))
         return holders
 
 
