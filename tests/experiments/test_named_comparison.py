@@ -194,7 +194,30 @@ def test_writers_rated_by_their_own_families_only_are_said_to_be(root: RatedRoot
     root.write_families({"big": "one", "small": "one", "kin": "one"})
     root.run(spread)
     (told,) = compare_named(root.workspace(), "big", "small").notes
-    assert told == "Only judges of the writer's own family rated both sides: what others would say is unknown."
+    others = "what others would say is unknown"
+    assert told == f"Without judges of the writer's own family big and small cannot be compared: {others}."
+
+
+def test_where_nothing_can_be_compared_nothing_is_said_of_judges_of_the_own_family(root: RatedRoot) -> None:
+    root.write_models(writers=["big", "small"], judges=["kin"])
+    root.write_families({"big": "one", "small": "one", "kin": "one"})
+    writers = {member.gen_id: member.llm_model_id for member in root.plan().members}
+    root.run(lambda member: spread(member) if writers[member.parent_gen_id] == "big" else None)
+    found = compare_named(root.workspace(), "big", "small")
+    assert "small has no ratings" in sentences(found)[0]
+    assert found.notes == ["Within this cohort. Over all cohorts: daydreaming compare big small --all"]
+
+
+def test_effects_without_judges_of_the_own_family_say_of_what_they_are(root: RatedRoot) -> None:
+    root.write_concepts(CONCEPTS)
+    for stage, variable in ((Stage.DRAFT, "{{ concepts[0].name }}"), (Stage.ESSAY, "{{ draft_block }}")):
+        root.write_templates(stage, {"one": f"1 {variable}", "two": f"2 {variable}"})
+    root.write_models(writers=["writer"], judges=["kin", "stranger"])
+    root.write_families({"writer": "one", "kin": "one", "stranger": "two"})
+    root.run(lambda m: None if (m.llm_model_id, m.template_id) == ("stranger", "novelty") else score(5))
+    told = compare_named(root.workspace(), "one", "two").notes[-1]
+    words = "coherence 0.00 [0.00, 0.00] and novelty not comparable"
+    assert told.endswith(f"one less two: as draft template: {words}; as essay template: {words}.")
 
 
 def test_a_new_judge_is_compared_with_the_old_one_over_all_cohorts(root: RatedRoot) -> None:

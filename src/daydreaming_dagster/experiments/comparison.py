@@ -98,7 +98,7 @@ def compare_named(
     ratings = _read_ratings(workspace, kind, a, b, whole)
     used = _choose_columns(ratings, columns, a, b)
     table = build_contrasts(ratings, {column: [(a, b)] for column in used}, margin)
-    notes = [*_write_notes(ratings, used, kind, a, b), *_compare_without_own_family(ratings, used, a, b, margin)]
+    notes = [*_write_notes(ratings, used, kind, a, b), *_compare_without_own_family(ratings, table, margin)]
     found = Comparison(a, b, used, table, notes)
     is_within = not everywhere and kind not in _ACROSS
     if is_within and not found.is_answered and not _measure_different_things(ratings, used, a, b):
@@ -256,19 +256,25 @@ def _measure_different_things(ratings: pl.DataFrame, columns: Sequence[str], a: 
     return all(measured) and measured[0].isdisjoint(measured[1])
 
 
-def _compare_without_own_family(
-    ratings: pl.DataFrame, columns: Sequence[str], a: str, b: str, margin: float | None
-) -> list[str]:
+def _compare_without_own_family(ratings: pl.DataFrame, table: pl.DataFrame, margin: float | None) -> list[str]:
     """What comparisons of ways of writing come to without judges of the writer's own family; nothing without such."""
-    written = {column: [(a, b)] for column in columns if column not in _JUDGING}
+    written = table.filter("is_comparable", pl.col("by").is_in(_JUDGING).not_())
     others = ratings.filter(pl.col("same_family").fill_null(False).not_())
-    if others.height == ratings.height or not written:
+    if others.height == ratings.height or written.is_empty():
         return []
-    told = build_contrasts(others, written, margin).filter("is_comparable")
-    if told.is_empty():
-        return ["Only judges of the writer's own family rated both sides: what others would say is unknown."]
-    words = [f"{row['construct']} {show_effect(row)}" for row in told.iter_rows(named=True)]
-    return [f"Without judges of the writer's own family, {a} less {b}: {join_words(words)}."]
+    a, b = written.select("a", "b").row(0)
+    columns = written["by"].unique(maintain_order=True).to_list()
+    again = build_contrasts(others, {column: [(a, b)] for column in columns}, margin).filter("is_comparable")
+    if again.is_empty():
+        sides = f"{a} and {b} cannot be compared"
+        return [f"Without judges of the writer's own family {sides}: what others would say is unknown."]
+    effects = {(row["by"], row["construct"]): show_effect(row) for row in again.iter_rows(named=True)}
+    told = []
+    for column in columns:
+        constructs = written.filter(pl.col("by") == column)["construct"].to_list()
+        words = join_words([f"{name} {effects.get((column, name), 'not comparable')}" for name in constructs])
+        told.append(f"as {column.replace('_', ' ')}: {words}" if len(columns) > 1 else words)
+    return [f"Without judges of the writer's own family, {a} less {b}: {'; '.join(told)}."]
 
 
 def _write_notes(ratings: pl.DataFrame, columns: tuple[str, ...], kind: str, a: str, b: str) -> list[str]:
