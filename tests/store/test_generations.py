@@ -116,3 +116,17 @@ def test_older_metadata_keys_are_read(store: GenerationStore) -> None:
     metadata = store.find_metadata(Stage.ESSAY, "e_1")
     assert metadata is not None
     assert (metadata.template_id, metadata.replicate) == ("old", 2)
+
+
+def test_what_cannot_be_looked_at_is_not_missing(store: GenerationStore) -> None:
+    assert store.find_metadata(Stage.DRAFT, "d_1") is None
+    store.write_outcome(make_outcome())
+    path = store.folder(Stage.DRAFT, "d_1") / "metadata.json"
+    path.unlink()
+    assert store.find_metadata(Stage.DRAFT, "d_1") is None
+    path.symlink_to(path.name)
+    with pytest.raises(StoreError) as caught:
+        store.find_metadata(Stage.DRAFT, "d_1")
+    assert caught.value.fix
+    (store.paths.stage(Stage.DRAFT) / "d_file").touch()
+    assert store.find_metadata(Stage.DRAFT, "d_file") is None

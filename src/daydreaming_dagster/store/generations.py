@@ -101,7 +101,7 @@ class GenerationMetadata:
             combo_id=text("combo_id"),
             parent_gen_id=text("parent_gen_id"),
             llm_model_id=text("llm_model_id"),
-            replicate=int(replicate) if replicate.isdigit() else 1,
+            replicate=int(replicate) if replicate.isdecimal() else 1,
             experiment_id=text("experiment_id") or None,
         )
 
@@ -204,8 +204,11 @@ class GenerationStore:
     def find_metadata(self, stage: Stage, gen_id: str) -> GenerationMetadata | None:
         """What was asked for; None when there is no such generation."""
         path = self.folder(stage, gen_id) / METADATA
-        if not os.access(path, os.F_OK):  # asked of every new generation, and an exception costs more than this
-            return None
+        with files.explain_os_errors(path):
+            try:
+                path.stat()  # asked of every new generation, and costs much less than an attempt to read
+            except (FileNotFoundError, NotADirectoryError):
+                return None
         value = files.find_json(path)
         return None if value is None else GenerationMetadata.of_json(value, stage, gen_id)
 
