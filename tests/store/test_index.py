@@ -166,6 +166,37 @@ def test_damaged_metadata_is_a_failed_generation(store: GenerationStore, index: 
     assert index.refresh(Stage.DRAFT)["d_1"].reason == "store"
 
 
+@pytest.mark.parametrize("many", [1, 2000])
+def test_odd_folders_are_failed_generations_and_do_not_hide_the_others(
+    store: GenerationStore, index: Index, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], many: int
+) -> None:
+    monkeypatch.setattr("daydreaming_dagster.store.index._MANY_FOLDERS", many)
+    for name in ("d_1", "d_2", "d_loop", "d_odd_number"):
+        store.write_outcome(make_outcome(name))
+    looping = store.folder(Stage.DRAFT, "d_loop") / "parsed.txt"
+    looping.unlink()
+    looping.symlink_to(looping.name)
+    (store.folder(Stage.DRAFT, "d_odd_number") / "metadata.json").write_text('{"replicate": "²"}')
+    (store.paths.stage(Stage.DRAFT) / "d_nowhere").symlink_to("d_nowhere")
+    found = index.refresh(Stage.DRAFT)
+    assert {name: (row.status, row.reason) for name, row in found.items()} == {
+        "d_1": (Status.DONE, ""),
+        "d_2": (Status.DONE, ""),
+        "d_loop": (Status.FAILED, "store"),
+        "d_nowhere": (Status.FAILED, "store"),
+        "d_odd_number": (Status.DONE, ""),
+    }
+    assert capfd.readouterr().err == ""
+
+
+def test_a_stage_that_cannot_be_listed_is_an_error_with_a_fix(store: GenerationStore, index: Index) -> None:
+    store.paths.stage(Stage.DRAFT).parent.mkdir(parents=True)
+    store.paths.stage(Stage.DRAFT).touch()
+    with pytest.raises(StoreError, match="not a directory") as caught:
+        index.refresh(Stage.DRAFT)
+    assert caught.value.fix
+
+
 def test_the_command_that_mends_the_index_is_for_one_place_whatever_its_name(tmp_path: Path) -> None:
     paths = DataPaths(tmp_path / "my data")
     paths.index.mkdir(parents=True)

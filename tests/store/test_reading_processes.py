@@ -71,6 +71,16 @@ def test_the_work_of_processes_that_died_is_done_here(
     assert [first, *found] == read_here(tmp_path, folders)
 
 
+def test_the_trouble_of_a_process_is_not_told_on_the_screen(
+    tmp_path: Path, folders: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    program = tmp_path / "fails.py"
+    program.write_text("raise SystemExit('something went wrong')")
+    monkeypatch.setattr(generation_files, "__file__", str(program))
+    assert list(read_folders(str(tmp_path), folders, NAMES, LOOKED_FOR)) == read_here(tmp_path, folders)
+    assert capfd.readouterr().err == ""
+
+
 def test_processes_that_cannot_be_started_are_not_needed(
     tmp_path: Path, folders: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,10 +46,10 @@ def read_folder(folder: str, names: Sequence[str], looked_for: Sequence[str]) ->
 
 
 def find_mtime_ns(path: str) -> int | None:
-    """When a file was last written; None when there is none."""
+    """When a file was last written; None when there is none, or nobody lets us look."""
     try:
         return os.stat(path).st_mtime_ns  # noqa: PTH116 - once per generation of a whole store
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:
         return None
 
 

@@ -25,6 +25,7 @@ from daydreaming_dagster.domain.errors import StoreError
 from daydreaming_dagster.domain.scores import ScoreRefused, read_parsed_number
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.store.cache_files import can_write, open_cache, open_copy_in_memory
+from daydreaming_dagster.store.files import explain_os_errors
 from daydreaming_dagster.store.generation_files import FoundFiles, find_mtime_ns, read_folder
 from daydreaming_dagster.store.generations import GenerationMetadata, GenerationStore, Outcome
 from daydreaming_dagster.store.paths import METADATA, PARSED, RAW, RAW_METADATA, VERSIONS, DataPaths
@@ -394,14 +395,28 @@ def _summarize(
 
 
 def iter_folders(paths: DataPaths, stage: Stage) -> Iterator[tuple[str, int]]:
-    """Names of the folders of a stage's generations, each with its modification time, ns; in no order."""
-    try:
-        with os.scandir(paths.stage(stage)) as entries:
+    """Names of the folders of a stage's generations, each with its modification time, ns; in no order.
+
+    The time of one that cannot be looked at is 0.
+
+    Raises:
+        StoreError: the stage's folder cannot be listed.
+    """
+    folder = paths.stage(stage)
+    with explain_os_errors(folder):
+        try:
+            entries = os.scandir(folder)
+        except FileNotFoundError:
+            return
+        with entries:
             for entry in entries:
-                if entry.name[0] != "." and entry.is_dir():
-                    yield entry.name, entry.stat().st_mtime_ns
-    except FileNotFoundError:
-        return
+                try:
+                    if entry.name[0] != "." and entry.is_dir():
+                        yield entry.name, entry.stat().st_mtime_ns
+                except FileNotFoundError:
+                    continue  # removed just now
+                except OSError:
+                    yield entry.name, 0  # something is there that cannot be read, which is not the same as nothing
 
 
 def _find_score(parsed: str) -> tuple[float | None, str]:

@@ -56,6 +56,7 @@ class _Reader:
                 [sys.executable, "-I", "-S", generation_files.__file__],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,  # what one of them could not do is done here, and its trouble told from here
                 start_new_session=True,
             )
         except OSError:
