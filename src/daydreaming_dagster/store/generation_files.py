@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 FoundFiles = tuple[list[bytes | None], list[bool], int | None]
 """Contents of the files that were asked for, None for one that cannot be read; which of the looked for names are there;
-and the modification time of the last of the files, ns."""
+and the modification time of the file that is dated, ns."""
 
 LENGTH_BYTES = 8
 _READ_BYTES = 1 << 16
@@ -37,10 +37,10 @@ def read_quickly(path: str) -> bytes:
         os.close(handle)
 
 
-def read_folder(folder: str, names: Sequence[str], looked_for: Sequence[str]) -> FoundFiles:
-    """Reads files of a folder, and looks which other names are there."""
+def read_folder(folder: str, names: Sequence[str], looked_for: Sequence[str], dated: str) -> FoundFiles:
+    """Reads files of a folder, looks which other names are there, and when one file, `dated`, was last written."""
     # The time first: should the file be written to meanwhile, it will be found to have another one.
-    mtime_ns = find_mtime_ns(f"{folder}/{names[-1]}")
+    mtime_ns = find_mtime_ns(f"{folder}/{dated}")
     contents = [_find(f"{folder}/{name}") for name in names]
     return contents, [os.path.exists(f"{folder}/{name}") for name in looked_for], mtime_ns  # noqa: PTH110
 
@@ -67,8 +67,8 @@ def main() -> None:
         if len(batch) < length:
             return
         # Both ends are the same interpreter, so that the quickest format is safe.
-        parent, folders, names, looked_for = marshal.loads(batch)
-        answer = marshal.dumps([read_folder(f"{parent}/{folder}", names, looked_for) for folder in folders])
+        parent, folders, *wanted = marshal.loads(batch)
+        answer = marshal.dumps([read_folder(f"{parent}/{folder}", *wanted) for folder in folders])
         try:
             sys.stdout.buffer.write(len(answer).to_bytes(LENGTH_BYTES))
             sys.stdout.buffer.write(answer)

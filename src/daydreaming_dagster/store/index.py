@@ -121,7 +121,7 @@ _as_row = attrgetter(*_COLUMNS)
 _TYPES = dict.fromkeys(("mtime_ns", "lasting", "has_text", "parsed_mtime_ns", "replicate", "has_versions"), "INTEGER")
 _VERSION = 3
 _MANY_FOLDERS = 2000
-_READ, _LOOKED_FOR = (METADATA, RAW_METADATA, PARSED), (RAW, VERSIONS)
+_READ, _LOOKED_FOR, _DATED = (METADATA, RAW_METADATA, PARSED), (RAW, VERSIONS), PARSED
 
 
 class Index:
@@ -204,7 +204,7 @@ class Index:
         with os.scandir(parent) as entries:
             places = {entry.name: entry.inode() for entry in entries}
         names = sorted(names, key=lambda name: places.get(name, 0))
-        for name, found in zip(names, read_folders(parent, names, _READ, _LOOKED_FOR), strict=True):
+        for name, found in zip(names, read_folders(parent, names, _READ, _LOOKED_FOR, _DATED), strict=True):
             yield _summarize_files(self._store, stage, name, mtimes_ns[name], found)
 
     def read_history(self, stage: Stage) -> dict[tuple[str, str], History]:
@@ -254,7 +254,7 @@ class Index:
 
 def read_summary(store: GenerationStore, stage: Stage, gen_id: str, mtime_ns: int) -> Summary:
     """The summary that the files give. Damaged files are a failed generation, not an exception."""
-    found = read_folder(f"{store.paths.stage(stage)}/{gen_id}", _READ, _LOOKED_FOR)
+    found = read_folder(f"{store.paths.stage(stage)}/{gen_id}", _READ, _LOOKED_FOR, _DATED)
     return _summarize_files(store, stage, gen_id, mtime_ns, found)
 
 

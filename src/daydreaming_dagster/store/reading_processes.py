@@ -16,7 +16,7 @@ _BATCH = 100
 
 
 def read_folders(
-    parent: str, folders: Sequence[str], names: Sequence[str], looked_for: Sequence[str]
+    parent: str, folders: Sequence[str], names: Sequence[str], looked_for: Sequence[str], dated: str
 ) -> Iterator[FoundFiles]:
     """What `read_folder` finds in each of many folders below a parent, in their order.
 
@@ -26,7 +26,7 @@ def read_folders(
     batches = [list(folders[start : start + _BATCH]) for start in range(0, len(folders), _BATCH)]
     # Far more than there are cores: nearly all of them wait for the disk at any time.
     wanted = min(_MOST_PROCESSES, -(-len(folders) // _FOLDERS_EACH))
-    readers = [_Reader(parent, list(names), list(looked_for)) for _ in range(wanted)]
+    readers = [_Reader(parent, list(names), list(looked_for), dated) for _ in range(wanted)]
     try:
         for reader, batch in zip(readers, batches, strict=False):
             reader.ask(batch)
@@ -45,8 +45,8 @@ def read_folders(
 class _Reader:
     """One process, asked and answering in turn."""
 
-    def __init__(self, parent: str, names: list[str], looked_for: list[str]) -> None:
-        self._parent, self._names, self._looked_for = parent, names, looked_for
+    def __init__(self, parent: str, names: list[str], looked_for: list[str], dated: str) -> None:
+        self._parent, self._wanted = parent, (names, looked_for, dated)
         self._batch: list[str] = []
         self._process: subprocess.Popen[bytes] | None
         try:
@@ -66,7 +66,7 @@ class _Reader:
         self._batch = batch
         if self._process is None or self._process.stdin is None:
             return
-        content = marshal.dumps((self._parent, batch, self._names, self._looked_for))
+        content = marshal.dumps((self._parent, batch, *self._wanted))
         try:
             self._process.stdin.write(len(content).to_bytes(LENGTH_BYTES))
             self._process.stdin.write(content)
@@ -82,7 +82,7 @@ class _Reader:
                 found: list[FoundFiles] = marshal.loads(content)
                 return found
             self.close()
-        return [read_folder(f"{self._parent}/{name}", self._names, self._looked_for) for name in self._batch]
+        return [read_folder(f"{self._parent}/{name}", *self._wanted) for name in self._batch]
 
     def close(self) -> None:
         process, self._process = self._process, None
