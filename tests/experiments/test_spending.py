@@ -85,8 +85,18 @@ def test_the_report_says_what_the_unknown_call_can_have_cost(lossy: RatedRoot) -
     material = read_material(workspace, read_scope(workspace))
     lead = str(build_cost_section(material).blocks[0])
     assert "besides up to $0.0022 for 1 call of unknown cost" in lead
-    assert "completion tokens (besides up to 900 of calls that told none)" in lead
+    assert "completion tokens (and up to 900 more, of calls that told none)" in lead
     assert any("What 1 call cost is not known (at most $0.0022 in all)" in caveat for caveat in find_caveats(material))
+
+
+def test_where_the_tokens_of_silent_calls_have_no_bound_the_report_says_that_tokens_are_unknown(
+    root: RatedRoot,
+) -> None:
+    for member in root.run(spread):
+        root.store.update_raw_metadata(member.stage, member.gen_id, {"usage": None})
+    workspace = root.workspace()
+    lead = str(build_cost_section(read_material(workspace, read_scope(workspace))).blocks[0])
+    assert "(and an unknown number of tokens of calls that told none)" in lead
 
 
 def test_without_a_ledger_the_stored_responses_count(root: RatedRoot) -> None:

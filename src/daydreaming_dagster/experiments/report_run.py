@@ -240,8 +240,8 @@ def _describe_untold(most: int | None) -> str:
     """The tokens of calls that told none: lost ones, and those of providers that do not count."""
     if most == 0:
         return ""
-    more = "an unknown number" if most is None else f"up to {most:,}"
-    return f" (besides {more} of calls that told none)"
+    more = "an unknown number of tokens" if most is None else f"up to {most:,} more,"
+    return f" (and {more} of calls that told none)"
 
 
 def _describe_unknown(row: dict[str, Any]) -> str:
