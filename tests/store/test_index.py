@@ -215,6 +215,21 @@ def test_a_damaged_index_is_made_anew(store: GenerationStore) -> None:
     index.close()
 
 
+def test_damage_further_back_in_the_index_is_an_error_with_a_fix(store: GenerationStore, index: Index) -> None:
+    for number in range(50):
+        write(store, make_outcome(f"d_{number}"))
+    index.refresh(Stage.DRAFT)
+    index.close()
+    content = store.paths.index.read_bytes()
+    first_page = 4096  # it holds the names of the tables
+    store.paths.index.write_bytes(content[:first_page] + b"\xff" * (len(content) - first_page))
+    damaged = Index(store)
+    for read in (lambda: damaged.refresh(Stage.DRAFT), lambda: damaged.read_history(Stage.DRAFT)):
+        with pytest.raises(StoreError, match="cannot be used"):
+            read()
+    damaged.close()
+
+
 def test_a_store_that_cannot_be_written_to_is_read_and_nothing_is_left_there(
     store: GenerationStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -180,7 +180,7 @@ class Index:
     def _read(self, stage: Stage, columns: Sequence[str]) -> tuple[dict[str, tuple[Any, ...]], dict[str, Summary]]:
         """Rows that still hold, as the index has them, and summaries of what had to be read anew."""
         folders = dict(iter_folders(self._paths, stage))
-        rows = {row[0]: row for row in self._db.execute(f"SELECT {', '.join(columns)} FROM {stage}")}
+        rows = {row[0]: row for row in self._query(f"SELECT {', '.join(columns)} FROM {stage}")}
         gone = rows.keys() - folders.keys()
         for name in gone:
             del rows[name]
@@ -209,14 +209,14 @@ class Index:
 
     def read_history(self, stage: Stage) -> dict[tuple[str, str], History]:
         """What answers were like, by template and model; as of the last refresh."""
-        cursor = self._db.execute(
+        rows = self._query(
             "SELECT template_id, llm_model_id, COUNT(*), SUM(status = 'done'), AVG(cost_usd), "
             + ", ".join(f"AVG({name}), AVG({name} * {name})" for name in _MEASURED)
             + f" FROM {stage} WHERE has_text AND completion_tokens IS NOT NULL GROUP BY 1, 2"
         )
         return {
             (template_id, model_id): History(answers, usable, cost, *map(_mean_and_sd, moments[::2], moments[1::2]))
-            for template_id, model_id, answers, usable, cost, *moments in cursor
+            for template_id, model_id, answers, usable, cost, *moments in rows
         }
 
     def add(self, outcomes: Iterable[Outcome]) -> list[Outcome]:
@@ -243,6 +243,10 @@ class Index:
             if summaries:
                 self._write(stage, summaries, ())
         return too_recent
+
+    def _query(self, question: str) -> Iterator[tuple[Any, ...]]:
+        with _explain(self._paths):
+            yield from self._db.execute(question)
 
     def _write(self, stage: Stage, summaries: Sequence[Summary], gone: Iterable[str]) -> None:
         marks = ", ".join("?" * len(_COLUMNS))
