@@ -18,6 +18,7 @@ from daydreaming_dagster.experiments.report import build_document, reports_folde
 from daydreaming_dagster.experiments.report_caveats import find_caveats
 from daydreaming_dagster.experiments.report_document import Document, Grid
 from daydreaming_dagster.experiments.report_essays import excerpt
+from daydreaming_dagster.experiments.report_findings import summarise_construct
 from daydreaming_dagster.experiments.report_html import escape_markdown, render_html, render_markdown
 from daydreaming_dagster.experiments.report_material import Material, read_material
 from daydreaming_dagster.experiments.report_plots import PLOTS
@@ -257,6 +258,37 @@ def test_an_effect_of_a_concept_is_also_told_without_judges_of_the_writers_famil
     found = re.search(r"concept-0 makes [\d.]+ \[[\d., ]+\] points of difference \((without[^\d]+)[\d.]+ \[", told)
     assert found is not None
     assert found[1] == "without judges of the writer's own family "
+
+
+def judge_by_concept_0(root: RatedRoot, is_silent: Callable[[Member, frozenset[str]], bool]) -> str:
+    """A report on a writer rated by its kin and a stranger, who both like one concept; what it says in short."""
+    root.write_concepts([f"concept-{number}" for number in range(7)])
+    root.write_models(writers=["writer"], judges=["kin", "stranger"])
+    root.write_families({"writer": "one", "kin": "one", "stranger": "two"})
+    plan = root.plan()
+    combos = {m.gen_id: frozenset(plan.combinations[m.combo_id].concept_ids) for m in plan.members if m.combo_id}
+
+    def judge(member: Member) -> str | None:
+        concepts = combos[member.parent_gen_id]
+        base = 2 + int(spread(member).split()[-1]) % 2 + (3 if "concept-0" in concepts else 0)
+        return None if is_silent(member, concepts) else score(base)
+
+    root.run(judge)
+    material = look_at(root)
+    return " ".join(summarise_construct(material, construct) for construct in material.constructs)
+
+
+def test_what_others_than_the_own_family_leave_unknown_is_no_figure_of_the_summary(root: RatedRoot) -> None:
+    told = judge_by_concept_0(root, lambda _member, _concepts: False)
+    assert "is estimated at" in told
+    assert "not estimable" not in told
+
+
+def test_an_effect_that_others_than_the_own_family_cannot_tell_is_told_without_them(root: RatedRoot) -> None:
+    few = {"concept-0", "concept-1", "concept-2"}
+    told = judge_by_concept_0(root, lambda member, has: member.llm_model_id == "stranger" and not has <= few)
+    assert "concept-0 makes" in told
+    assert "not estimable" not in told
 
 
 def test_a_report_with_judges_of_the_own_family_only_promises_no_ranking_without_them(root: RatedRoot) -> None:

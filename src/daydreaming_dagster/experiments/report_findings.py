@@ -91,10 +91,10 @@ def _summarise_order(material: Material, construct: str) -> str:
 
 
 def _rate_by_others(row: dict[str, Any]) -> str:
-    """An entry's estimate without judges of its writer's own family; nothing where all are of others."""
+    """An entry's estimate without judges of its writer's own family; nothing where all are of others or too few are."""
     if not row["n_other_family"]:
         return " by judges of its writer's own family"
-    if row["n_other_family"] == row["n"]:
+    if row["n_other_family"] == row["n"] or row["other_family_shrunken"] is None:
         return ""
     figures = (row["other_family_shrunken"], row["other_family_low"], row["other_family_high"])
     return f" (without judges of its writer's own family {show_interval(*figures)})"
@@ -143,7 +143,8 @@ def _summarise_concepts(material: Material, construct: str) -> str:
     others = "" if found.height == 1 else f", the largest of {found.height} effects of concepts that stand out"
     same = [pl.col(name).eq_missing(best[name]) for name in ("construct", "effect", "concept_a", "concept_b")]
     rows = material.other_family_effects.filter(*same).rows(named=True)
-    kin = f" (without judges of the writer's own family {_show_estimate(rows[0])})" if rows else ""
+    known = rows and rows[0]["estimate"] is not None
+    kin = f" (without judges of the writer's own family {_show_estimate(rows[0])})" if known else ""
     return f"{names} makes {_show_estimate(best)} points of difference{kin}{others}."
 
 
@@ -281,7 +282,7 @@ def _concept_blocks(material: Material, construct: str) -> Iterator[Block]:
     effects = material.table("concept_effects", construct)
     known = effects.filter(pl.col("estimate").is_not_null())
     if known.is_empty():
-        note = _first(effects["note"]) or "not estimable: too few combinations"
+        note = _first(effects["note"]) or f"{NOT_ESTIMABLE}: too few combinations"
         yield Paragraph(
             f"Effects of concepts are {note}." if note.startswith("not ") else f"Effects of concepts: {note}."
         )
@@ -339,7 +340,7 @@ def _agreement_cells(row: dict[str, Any]) -> tuple[str, ...]:
     return (
         _STATISTICS.get(row["statistic"], row["statistic"]),
         " and ".join(judges) or "all",
-        row["flag"] or (row["note"] or "–").removeprefix("not estimable: "),
+        row["flag"] or _say_why(row["note"]),
         _show_estimate(row),
         str(row["n"]),
         str(row["n_clusters"]),
@@ -367,10 +368,7 @@ def _component_cells(row: dict[str, Any]) -> tuple[str, ...]:
         else NOT_ESTIMABLE
     )
     # Of all templates only rubrics are meant here.
-    source, note = (
-        text.replace("template", "rubric")
-        for text in (row["component"], (row["note"] or "–").removeprefix(f"{NOT_ESTIMABLE}: "))
-    )
+    source, note = (text.replace("template", "rubric") for text in (row["component"], _say_why(row["note"])))
     return (source, note, share, show_number(row["estimate"]))
 
 
@@ -407,6 +405,11 @@ def _name_panel(row: dict[str, Any]) -> str:
 
 def _show_estimate(row: dict[str, Any]) -> str:
     return show_interval(row["estimate"], row["low"], row["high"])
+
+
+def _say_why(note: str | None) -> str:
+    """A note beside figures that say themselves that they are not estimable; a dash when there is none."""
+    return (note or "–").removeprefix(f"{NOT_ESTIMABLE}: ")
 
 
 def _of_all(shown: pl.DataFrame, table: pl.DataFrame) -> str:
