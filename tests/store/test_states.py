@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -28,3 +30,16 @@ def test_the_files_show_how_far_a_generation_has_come(tmp_path: Path, outcome, s
     assert read_state(store, Stage.DRAFT, "d_1").status is Status.MISSING
     store.write_outcome(outcome)
     assert read_state(store, Stage.DRAFT, "d_1").status is status
+
+
+def test_a_folder_that_nobody_lets_us_into_is_a_failed_generation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> bool:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    state = read_state(GenerationStore(DataPaths(tmp_path)), Stage.DRAFT, "d_1")
+    assert state.failure is not None
+    assert (state.status, state.failure.reason) == (Status.FAILED, "store")
+    assert "permission denied" in state.failure.message

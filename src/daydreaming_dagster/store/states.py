@@ -8,6 +8,7 @@ from typing import Any
 
 from daydreaming_dagster.domain.errors import DayDreamingError, StoreError
 from daydreaming_dagster.domain.stages import Stage
+from daydreaming_dagster.store.files import explain_os_errors
 from daydreaming_dagster.store.generations import GenerationStore
 from daydreaming_dagster.store.paths import PARSED, RAW
 
@@ -79,12 +80,14 @@ MISSING_STATE = GenerationState(Status.MISSING)
 
 
 def read_state(store: GenerationStore, stage: Stage, gen_id: str) -> GenerationState:
-    """The state that the files show. Damaged metadata is a failed generation, not an exception."""
+    """The state that the files show. What cannot be read is a failed generation, not an exception."""
     folder = store.folder(stage, gen_id)
-    if (folder / PARSED).exists():
-        return GenerationState(Status.DONE, has_text=True)
-    has_text = (folder / RAW).exists()
+    has_text = False
     try:
+        with explain_os_errors(folder):
+            if (folder / PARSED).exists():
+                return GenerationState(Status.DONE, has_text=True)
+            has_text = (folder / RAW).exists()
         metadata = store.find_raw_metadata(stage, gen_id)
     except StoreError as error:
         return GenerationState(Status.FAILED, Failure.of_error(error), has_text)
