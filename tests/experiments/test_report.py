@@ -436,6 +436,16 @@ def test_a_list_of_the_best_says_how_many_count_as_best(root: RatedRoot) -> None
     assert "P(top k)" not in told
 
 
+def test_a_reliability_that_two_judges_cannot_tell_is_said_to_be_unknown_with_the_reason(root: RatedRoot) -> None:
+    add_judges(root)
+    root.run(spread)
+    told = text_of(write_out(look_at(root))[1])
+    assert (
+        "for comparing essays; for the values themselves (phi) it is not estimable. Note: 2 judges are too few" in told
+    )
+    assert "for this rubric only" in told
+
+
 def test_rankings_of_few_judges_are_said_to_agree_somewhat_by_chance(root: RatedRoot) -> None:
     add_judges(root)
     root.run(spread)

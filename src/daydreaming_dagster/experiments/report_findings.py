@@ -380,13 +380,7 @@ def _describe_panel(material: Material, construct: str) -> str:
     if current.is_empty():
         return "How reliable a mean of these judges is cannot be estimated."
     row = current.row(0, named=True)
-    phi = show_interval(row["phi"], row["phi_low"], row["phi_high"])
-    text = (
-        f"The panel at hand ({_name_panel(row)}) has a reliability of phi {phi} for the values themselves, E rho² "
-        f"{show_interval(row['e_rho2'], row['e_rho2_low'], row['e_rho2_high'])} for comparing essays."
-    )
-    if row["phi"] is None and row["note"]:
-        text += f" {row['note'][0].upper()}{row['note'][1:]}."
+    text = f"The panel at hand ({_name_panel(row)}): {_describe_reliability(row)}."
     if cheapest.is_empty():
         return f"{text} No panel that was tried can be told to reach phi .8."
     best = cheapest.row(0, named=True)
@@ -394,6 +388,18 @@ def _describe_panel(material: Material, construct: str) -> str:
     rough = " The judges at hand are too few for more than a rough guide." if (best["phi_low"] or 0.0) < _ROUGH else ""
     reached = show_interval(best["phi"], best["phi_low"], best["phi_high"])
     return f"{text} The cheapest panel that reaches phi .8: {_name_panel(best)}{cost} (phi {reached}).{rough}"
+
+
+def _describe_reliability(row: dict[str, Any]) -> str:
+    for_order = f"E rho² {show_interval(row['e_rho2'], row['e_rho2_low'], row['e_rho2_high'])} for comparing essays"
+    for_values = f"phi {show_interval(row['phi'], row['phi_low'], row['phi_high'])} for the values themselves"
+    # Of all templates only rubrics are meant here.
+    note = f". Note: {_say_why(row['note']).replace('template', 'rubric')}" if row["note"] else ""
+    if row["phi"] is not None:
+        return f"its mean has a reliability of {for_values}, {for_order}{note}"
+    if row["e_rho2"] is not None:
+        return f"its mean has a reliability of {for_order}; for the values themselves (phi) it is {NOT_ESTIMABLE}{note}"
+    return f"how reliable its mean is cannot be estimated{note}"
 
 
 def _name_panel(row: dict[str, Any]) -> str:
