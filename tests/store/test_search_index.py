@@ -153,4 +153,5 @@ def test_questions_of_people_become_questions_of_the_index(query: str, match: st
 def test_the_title_is_the_first_line_without_its_marks() -> None:
     assert find_title("\n\n## **Sleep**  as search\ntext") == "Sleep as search"
     assert find_title("") == ""
+    assert find_title("> <script>\u202egnp.exe = ") == "<script>gnp.exe"
     assert len(find_title("word " * 100)) <= 120

@@ -28,6 +28,8 @@ _TITLE_CHARACTERS = 120
 _PARENTS_KEPT = 2048
 """Texts of drafts or essays kept while what was made from them is read: of some ten kilobytes each."""
 _UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
+_NOT_IN_TITLES = re.compile("[*`\u202a-\u202e\u2066-\u2069]+")
+"""Marks, and signs that would turn the direction of a line in which the title stands among other words."""
 _EMPTY = GenerationMetadata(Stage.DRAFT, "", "", "", "", "", "", "", 1)
 
 
@@ -151,7 +153,7 @@ def count_words(text: str) -> int:
 def find_title(text: str) -> str:
     """The first heading or line of a text without its marks, shortened; empty for an empty text."""
     for line in text[:4000].splitlines():
-        if title := " ".join(re.sub(r"[*`]+", "", line).strip(" \t#_=-<>").split()):
+        if title := " ".join(_NOT_IN_TITLES.sub("", line).lstrip(" \t#_=->").rstrip(" \t#_=-").split()):
             return title if len(title) <= _TITLE_CHARACTERS else title[: _TITLE_CHARACTERS - 1].rstrip() + "…"
     return ""
 
