@@ -51,6 +51,18 @@ class RatedRoot(DataRoot):
             self.keep(member, answer, None if answer is None else _read(answer), experiment, provider)
         return members
 
+    def run_with_kin(self) -> None:
+        """`big` is better than `small` by 2 points, by 4 for a judge of its own family; another judge is a stranger."""
+        self.write_models(writers=["big", "small"], judges=["kin", "stranger"])
+        self.write_families({"big": "one", "small": "two", "kin": "one", "stranger": "three"})
+        writers = {member.gen_id: member.llm_model_id for member in self.plan().members}
+
+        def judge(member: Member) -> str:
+            lead = 2 if writers[member.parent_gen_id] == "big" else 0
+            return score(5 + lead * (1 + (member.llm_model_id == "kin")))
+
+        self.run(judge)
+
     def keep(
         self, member: Member, text: str | None, parsed: str | None, experiment: str | None = None, provider: str = "p"
     ) -> None:

@@ -175,14 +175,7 @@ def test_essays_that_a_judge_failed_on_are_not_taken_for_a_choice(root: RatedRoo
 
 def test_writers_are_also_compared_without_judges_of_their_families(root: RatedRoot) -> None:
     root.write_concepts(CONCEPTS)
-    root.write_models(writers=["big", "small"], judges=["kin", "stranger"])
-    root.write_families({"big": "one", "small": "two", "kin": "one", "stranger": "three"})
-    writers = {member.gen_id: member.llm_model_id for member in root.plan().members}
-
-    def judge(member: Member) -> str:
-        return score(5 + (2 if writers[member.parent_gen_id] == "big" else 0) * (1 + (member.llm_model_id == "kin")))
-
-    root.run(judge)
+    root.run_with_kin()
     note = "Without judges of the writer's own family, small less big: coherence −2.00 [−2.00, −2.00] and novelty"
     (told,) = compare_named(root.workspace(), "small", "big").notes
     assert told.startswith(note)

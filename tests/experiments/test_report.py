@@ -225,14 +225,7 @@ def test_a_judge_of_the_writers_family_is_flagged_and_the_ranking_shows_the_rest
 
 def test_a_writer_found_better_is_also_compared_without_judges_of_its_family(root: RatedRoot) -> None:
     root.write_concepts([f"concept-{number}" for number in range(6)])
-    root.write_models(writers=["big", "small"], judges=["kin", "stranger"])
-    root.write_families({"big": "one", "small": "two", "kin": "one", "stranger": "three"})
-    writers = {member.gen_id: member.llm_model_id for member in root.plan().members}
-
-    def judge(member: Member) -> str:
-        return score(5 + (2 if writers[member.parent_gen_id] == "big" else 0) * (1 + (member.llm_model_id == "kin")))
-
-    root.run(judge)
+    root.run_with_kin()
     told = text_of(write_out(look_at(root))[1])
     assert "big is better than small by 3.00 [3.00, 3.00] points over 15 combinations" in told
     assert "writer big is better than small by 3.00" in told

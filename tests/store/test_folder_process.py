@@ -48,8 +48,8 @@ def test_a_folder_that_cannot_be_written_is_told_by_its_error_and_leaves_nothing
 
 def test_the_work_of_a_process_that_died_is_done_here(process: FolderProcess, tmp_path: Path) -> None:
     assert process.write([folder(tmp_path, "d_0")]) == [WRITTEN]
-    running = process._process
-    assert running is not None
+    assert process._process is not None
+    running = process._process.popen
     os.kill(running.pid, signal.SIGKILL)
     running.wait()
     assert process.write([folder(tmp_path, "d_1")]) == [WRITTEN]
@@ -65,8 +65,8 @@ def test_a_process_that_cannot_be_started_is_not_needed(tmp_path: Path, monkeypa
 
 
 def test_it_ends_with_its_owner(process: FolderProcess) -> None:
-    running = process._process
-    assert running is not None
+    assert process._process is not None
+    running = process._process.popen
     process.close()
     assert running.returncode == 0
 

@@ -61,7 +61,7 @@ def test_the_work_of_processes_that_died_is_done_here(
         started.append(start(*arguments, **options))  # type: ignore[call-overload]
         return started[-1]
 
-    monkeypatch.setattr(reading_processes.subprocess, "Popen", remember)
+    monkeypatch.setattr(subprocess, "Popen", remember)
     monkeypatch.setattr(reading_processes, "_FOLDERS_EACH", 200)
     found = read_folders(str(tmp_path), folders, NAMES, LOOKED_FOR, DATED)
     first = next(found)
@@ -97,7 +97,7 @@ def test_no_process_is_left_when_nobody_wants_the_rest(
     def watch(reader: reading_processes._Reader) -> None:
         process = reader._process
         close(reader)
-        ended.append(None if process is None else process.poll())
+        ended.append(None if process is None else process.popen.poll())
 
     monkeypatch.setattr(reading_processes._Reader, "close", watch)
     monkeypatch.setattr(reading_processes, "_FOLDERS_EACH", 100)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import marshal
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 
 from daydreaming_dagster.store import generation_files
-from daydreaming_dagster.store.generation_files import LENGTH_BYTES, FoundFiles, read_folder
+from daydreaming_dagster.store.bare_process import BareProcess
+from daydreaming_dagster.store.generation_files import FoundFiles, read_folder
 
 _MOST_PROCESSES, _FOLDERS_EACH = 32, 1000
 _BATCH = 100
@@ -48,51 +45,31 @@ class _Reader:
     def __init__(self, parent: str, names: list[str], looked_for: list[str], dated: str) -> None:
         self._parent, self._wanted = parent, (names, looked_for, dated)
         self._batch: list[str] = []
-        self._process: subprocess.Popen[bytes] | None
+        self._process: BareProcess | None
         try:
-            # -I and -S: nothing of the environment and no packages, so that it starts in some hundredths of a second.
-            # In a session of its own, because Ctrl-C is for this process to hear of.
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", generation_files.__file__],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,  # what one of them could not do is done here, and its trouble told from here
-                start_new_session=True,
-            )
+            self._process = BareProcess(generation_files.__file__)
         except OSError:
             self._process = None
 
     def ask(self, batch: list[str]) -> None:
         self._batch = batch
-        if self._process is None or self._process.stdin is None:
-            return
-        content = marshal.dumps((self._parent, batch, *self._wanted))
-        try:
-            self._process.stdin.write(len(content).to_bytes(LENGTH_BYTES))
-            self._process.stdin.write(content)
-            self._process.stdin.flush()
-        except OSError:
-            self.close()
+        if self._process is not None:
+            try:
+                self._process.ask((self._parent, batch, *self._wanted))
+            except OSError:
+                self.close()
 
     def answer(self) -> list[FoundFiles]:
-        if self._process is not None and self._process.stdout is not None:
-            length = int.from_bytes(self._process.stdout.read(LENGTH_BYTES))
-            content = self._process.stdout.read(length)
-            if length and len(content) == length:
-                found: list[FoundFiles] = marshal.loads(content)
+        if self._process is not None:
+            try:
+                found: list[FoundFiles] = self._process.answer()
+            except EOFError:
+                self.close()
+            else:
                 return found
-            self.close()
         return [read_folder(f"{self._parent}/{name}", *self._wanted) for name in self._batch]
 
     def close(self) -> None:
         process, self._process = self._process, None
-        if process is None or process.stdin is None or process.stdout is None:
-            return
-        # It may be in the middle of an answer that nobody wants any more, and it changes nothing.
-        process.kill()
-        process.wait()
-        with closing(process.stdout):
-            try:
-                process.stdin.close()
-            except OSError:
-                return  # what it had not read is of no use
+        if process is not None:
+            process.close()
