@@ -31,8 +31,8 @@ def test_a_long_run_has_its_folders_made_by_a_process_and_goes_on_when_that_dies
             assert writer._folder_process is None
             await commit(writer, 120, 50)
             assert writer._folder_process is not None
-            process = writer._folder_process._process
-            assert process is not None
+            assert writer._folder_process._process is not None
+            process = writer._folder_process._process.popen
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
             await commit(writer, 170, 50)
