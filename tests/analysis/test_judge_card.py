@@ -79,6 +79,13 @@ def test_one_judge_cannot_be_compared_and_the_notes_say_so() -> None:
     assert found["judge-a", "ceiling_share"]["estimate"] is not None
 
 
+def test_what_a_judge_gives_for_length_is_unknown_where_lengths_hardly_differ() -> None:
+    alike = simulate_ratings(Truth()).with_columns(essay_length_words=400 + pl.col("essay_length_words") % 60)
+    row = card(alike)["judge-a", "length_slope"]
+    assert row["estimate"] is None
+    assert "lengths hardly differ" in str(row["note"])
+
+
 def test_unknown_families_give_no_self_preference() -> None:
     ratings = simulate_ratings(Truth(families=FAMILIES)).with_columns(same_family=pl.lit(None, dtype=pl.Boolean))
     row = card(ratings)["judge-a", "self_preference"]

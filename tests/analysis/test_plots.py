@@ -21,7 +21,7 @@ from daydreaming_dagster.analysis.cost_quality import build_cost_quality
 from daydreaming_dagster.analysis.diversity import build_rarefaction
 from daydreaming_dagster.analysis.plots.concepts import plot_concept_effects
 from daydreaming_dagster.analysis.plots.contrasts import plot_contrasts
-from daydreaming_dagster.analysis.plots.drawing import render_png, render_svg
+from daydreaming_dagster.analysis.plots.drawing import find_why_nothing, render_png, render_svg
 from daydreaming_dagster.analysis.plots.rankings import find_front, plot_front, plot_ranking
 from daydreaming_dagster.analysis.plots.reliability import plot_agreement, plot_d_study, plot_variance_shares
 from daydreaming_dagster.analysis.plots.scores import plot_length, plot_score_histograms
@@ -68,14 +68,14 @@ PICTURES: dict[str, tuple[Build, list[str]]] = {
         ["judge-a", "n = 45", "novelty_judged", "coherence"],
     ),
     "score histograms": (plot_score_histograms, ["Score, points (whole scale)", "Share of ratings", "missing", "9"]),
-    "length": (plot_length, ["Essay length, words", "Mean rating, points (whole scale)", "judge-d: n ="]),
+    "length": (plot_length, ["Essay length, words", "Mean rating, points (whole scale)", "judge-d", "coherence: n ="]),
     "concepts": (
         lambda ratings: plot_concept_effects(build_concept_effects(ratings, concept_pairs(6))),
         ["concept-05", "Points", "better", "worse", "15 combinations"],
     ),
     "ranking of combinations": (
         lambda ratings: plot_ranking(build_ranking(ratings), top=5, scale=(0, 9)),
-        ["Mean rating, points (whole scale), more is better", "P(top 1)", "n ="],
+        ["Mean rating, points (whole scale), more is better", "P(best)", "15 combinations", "n ="],
     ),
     "ranking of essays": (lambda ratings: plot_ranking(build_ranking(ratings), "essay", top=5), ["P(top 4)", "e_0"]),
     "front": (
@@ -114,14 +114,44 @@ def test_a_picture_has_no_colours(name: str) -> None:
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_no_ratings_give_a_picture_that_says_so(name: str) -> None:
-    words = words_of(render_svg(PICTURES[name][0](cohort().head(0))))
-    assert re.search(r"\bno\b", words)
+    picture = PICTURES[name][0](cohort().head(0))
+    assert re.search(r"\bno\b", words_of(render_svg(picture)))
+    assert find_why_nothing(picture)
+    assert find_why_nothing(PICTURES[name][0](cohort())) is None
 
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_next_to_no_ratings_still_give_a_picture(name: str) -> None:
     tiny = cohort().filter(pl.col("essay_gen_id") == "e_000000", pl.col("judge_model") == "judge-a")
     assert render_svg(PICTURES[name][0](tiny)).startswith("<svg")
+
+
+def test_lengths_that_hardly_differ_look_alike_and_no_interval_leaves_the_scale() -> None:
+    ratings = cohort().filter(pl.col("judge_model") == "judge-a", pl.col("construct") == "coherence").head(7)
+    near = ratings.with_columns(
+        essay_length_words=pl.int_range(400, 407), value=pl.Series([0.0, 9, 0, 9, 0, 9, 0]), score=pl.lit(0.0)
+    )
+    spec = plot_length(near).to_dict()
+    rows = next(iter(spec["datasets"].values())) if "datasets" in spec else spec["spec"]["data"]["values"]
+    assert [row["words"] for row in rows] == [403]
+    assert all(0 <= row["low"] <= row["high"] <= 9 for row in rows if row["low"] is not None)
+    (domain,) = {tuple(layer["encoding"]["x"]["scale"]["domain"]) for layer in spec["spec"]["layer"]}
+    assert domain == (303.0, 503.0)
+
+
+def test_without_any_estimate_the_ranking_does_not_speak_of_shrinkage() -> None:
+    tiny = cohort().filter(pl.col("essay_gen_id") == "e_000000", pl.col("judge_model") == "judge-a")
+    words = words_of(render_svg(plot_ranking(build_ranking(tiny), "essay")))
+    assert "Means as seen." in words
+    assert "Filled" not in words
+
+
+def test_curves_that_lie_on_each_other_are_told_to() -> None:
+    unlike = essays(first=(6, 6), second=(6, 6))
+    told = "all curves lie on the thin line"
+    assert told in words_of(render_svg(plot_rarefaction(build_rarefaction(unlike))))
+    alike = essays(first=(6, 1), second=(6, 6))
+    assert told not in words_of(render_svg(plot_rarefaction(build_rarefaction(alike))))
 
 
 def test_the_rarefaction_curves_are_told_apart_by_dashes() -> None:

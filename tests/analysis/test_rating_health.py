@@ -92,6 +92,17 @@ def test_planted_severity_and_length_slopes_lie_in_their_intervals() -> None:
     assert rows["judge-c"]["length_slope_low"] < 0.0 < rows["judge-c"]["length_slope_high"]  # type: ignore[operator]
 
 
+def test_a_slope_per_hundred_words_needs_essays_that_are_so_far_apart() -> None:
+    ratings = simulate_ratings(Truth(judges=("judge-a",), rounded=False))
+    near = ratings.with_columns(essay_length_words=400 + pl.col("essay_length_words") % 60)
+    (row,) = build_rating_health(near, draws=50).to_dicts()
+    assert (row["length_slope"], row["length_slope_low"]) == (None, None)
+    assert "length slope not estimable: lengths hardly differ, four in five lie within " in row["note"]
+    (row,) = build_rating_health(ratings.with_columns(essay_length_words=None), draws=50).to_dicts()
+    assert row["length_slope"] is None
+    assert "no lengths are known" in row["note"]
+
+
 def test_a_share_of_zero_still_has_an_upper_bound() -> None:
     (row,) = build_rating_health(simulate_ratings(Truth(judges=("judge-a",), combo=0.1, essay=0.1))).to_dicts()
     assert row["ceiling_share"] == 0.0

@@ -16,12 +16,12 @@ from daydreaming_dagster.domain.membership import Member
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.experiments.report import build_document, reports_folder, write_report
 from daydreaming_dagster.experiments.report_caveats import find_caveats
-from daydreaming_dagster.experiments.report_document import Document, Grid
+from daydreaming_dagster.experiments.report_document import Bullets, Document, Grid
 from daydreaming_dagster.experiments.report_essays import excerpt
 from daydreaming_dagster.experiments.report_findings import summarise_construct
 from daydreaming_dagster.experiments.report_html import escape_markdown, render_html, render_markdown
 from daydreaming_dagster.experiments.report_material import Material, read_material
-from daydreaming_dagster.experiments.report_plots import PLOTS
+from daydreaming_dagster.experiments.report_plots import PLOTS, DrawnPlot
 from daydreaming_dagster.experiments.scope import read_scope
 from daydreaming_dagster.store import files
 
@@ -464,8 +464,10 @@ def test_diversity_has_a_row_for_each_group_and_explains_its_columns(root: Rated
     root.run(spread, essay=lambda member: f"{ESSAY} {member.gen_id}")
     (section,) = [section for section in write_out(look_at(root))[0].sections if section.title == "Diversity"]
     (grid,) = [block for block in section.blocks if isinstance(block, Grid)]
-    assert [row[:3] for row in grid.rows if row[0] == "generator model"] == [["generator model", "writer", "15 of 15"]]
-    assert all(f"{header[0].upper()}{header[1:]}:" in grid.caption for header in grid.headers[3:])
+    assert [row[:3] for row in grid.rows] == [["all", "all essays", "15 of 15"]]
+    (meanings,) = [block.items for block in section.blocks if isinstance(block, Bullets)]
+    assert [meaning.split(":")[0].lower() for meaning in meanings] == [header.lower() for header in grid.headers[3:]]
+    assert "it sees wording, not meaning" in section.blocks[-1].text
 
 
 def test_entries_left_out_of_a_list_with_the_rank_of_its_last_are_counted(root: RatedRoot) -> None:
@@ -494,3 +496,60 @@ def test_a_contrast_is_shown_with_the_better_one_first(root: RatedRoot) -> None:
     root.run(lambda member: score(8 if writers[member.parent_gen_id] == "small" else 5))
     told = text_of(write_out(look_at(root))[1])
     assert "small − big (generator model) 3.00 [3.00, 3.00]" in told
+
+
+def test_what_one_judge_cannot_tell_takes_no_columns_and_no_rows(root: RatedRoot) -> None:
+    one_judge(root)
+    told = text_of(write_out(look_at(root))[1])
+    assert "How much of their order is chance cannot be estimated." in told
+    assert "P(best)" not in told
+    assert "There was one judge, and no repeated rating: nobody to agree with, not even itself." in told
+    assert "Kendall" not in told
+
+
+def test_evaluations_that_wait_for_their_essay_are_told_with_the_reason(root: RatedRoot) -> None:
+    nothing_made(root)
+    told = text_of(write_out(look_at(root))[1])
+    assert "6 of 6 evaluations are not done; not made: 6, all because there is no essay to judge." in told
+    assert "6 of these have no essay to judge" in told
+
+
+def test_a_judge_that_favours_its_own_family_is_named_with_the_points(root: RatedRoot) -> None:
+    root.write_concepts([f"concept-{number}" for number in range(6)])
+    root.run_with_kin()
+    told = text_of(write_out(look_at(root))[1])
+    assert "Points by which judges favour their own family: kin by 2.00 [2.00, 2.00] on coherence and kin by" in told
+    assert "Own family: points more that a judge gives writers of its own family than others" in told
+
+
+def test_where_no_difference_is_found_the_nearest_is_told_with_its_p(root: RatedRoot) -> None:
+    root.write_concepts([f"concept-{number}" for number in range(6)])
+    root.write_models(writers=["big", "small"], judges=["judge", "other-judge"])
+    root.run(spread)
+    told = summarise_construct(look_at(root), "novelty")
+    assert re.search(r"better than another; nearest to it comes (big over small|small over big) with [\d.]+ \[", told)
+    assert re.search(r"\(p \.\d+, adjusted for all comparisons [\d.]+\)\.$", told)
+
+
+def test_ratings_left_out_of_comparisons_are_told_once(root: RatedRoot) -> None:
+    root.write_concepts([f"concept-{number}" for number in range(6)])
+    root.write_models(writers=["big", "middle", "small"], judges=["judge", "other-judge"])
+    root.run(lambda member: None if member.template_id == "novelty" and hash_of(member) % 9 == 0 else spread(member))
+    (section,) = [section for section in write_out(look_at(root))[0].sections if section.title.startswith("novelty")]
+    (part,) = [part for part in section.parts if part.title.endswith("templates and models")]
+    _, *told = part.blocks
+    assert len(told) == 1
+    assert re.fullmatch(r"Ratings without .* are left out: \d+( to \d+)? of a comparison\.", told[0].text)
+
+
+def hash_of(member: Member) -> int:
+    return sum(map(ord, member.gen_id))
+
+
+def test_a_picture_without_data_is_a_sentence_in_the_report(root: RatedRoot) -> None:
+    one_judge(root)
+    material = look_at(root)
+    empty = DrawnPlot("agreement", "Do the judges agree?", "<svg/>", b"", "no two judges rated the same essays")
+    page = render_html(build_document(material, [empty], [], NOW))
+    assert "Do the judges agree? No picture: no two judges rated the same essays." in text_of(page)
+    assert "img" not in Elements(page).tags

@@ -34,6 +34,9 @@ ESTIMATE_SCHEMA: Schema = {
 
 FEW_CLUSTERS = f"fewer than {MIN_CLUSTERS} combinations: no interval"
 
+PER_WORDS = 100
+"""Words of an essay to which its length slope refers."""
+
 Statistic = Callable[[FloatArray], FloatArray]
 """From totals, shape (…, columns), to the statistic, shape (…); nan where undefined."""
 
@@ -120,6 +123,31 @@ def estimate_share(cluster: IntArray, hits: FloatArray, of: FloatArray, bootstra
 def ratio(totals: FloatArray) -> FloatArray:
     """First total over the second."""
     return np.asarray(totals[..., 0] / totals[..., 1])
+
+
+def estimate_length_slope(
+    words: FloatArray, value: FloatArray, cluster: IntArray, bootstrap: ClusterBootstrap
+) -> Estimate:
+    """Points per `PER_WORDS` words of essay; none where the essays are not that far apart in length.
+
+    Where four lengths in five lie closer together, the figure would be about essays that nobody has seen.
+
+    Args:
+        words: of the essay of each rating, nan where it is not known.
+        value: the ratings.
+        cluster: of each rating.
+        bootstrap: over the clusters.
+    """
+    known = np.isfinite(words)
+    if not known.any():
+        return Estimate(note="length slope not estimable: no lengths are known")
+    shortest, longest = np.quantile(words[known], [0.1, 0.9])
+    if longest - shortest < PER_WORDS:
+        within = f"four in five lie within {longest - shortest:.0f} words"
+        note = f"length slope not estimable: lengths hardly differ, {within}"
+        return Estimate(n=int(known.sum()), n_clusters=np.unique(cluster[known]).size, note=note)
+    columns = slope_columns(words[known] / PER_WORDS, value[known])
+    return estimate_from_sums(cluster[known], columns, slope, bootstrap, "")
 
 
 def slope(totals: FloatArray) -> FloatArray:

@@ -11,9 +11,8 @@ from daydreaming_dagster.analysis.estimates import (
     ESTIMATE_SCHEMA,
     Estimate,
     estimate_from_sums,
+    estimate_length_slope,
     estimate_share,
-    slope,
-    slope_columns,
 )
 from daydreaming_dagster.analysis.panels import Panel, iterate_panels
 from daydreaming_dagster.analysis.schema import Schema, table_of_rows
@@ -32,7 +31,8 @@ JUDGE_CARD_SCHEMA: Schema = {
 - `severity`: points above (lenient) or below (strict) the average judge on the same essay and template.
 - `self_preference`: how many points more the judge gives essays of its own family than others, each compared with
   what judges of other families than the writer's gave the same essay.
-- `length_slope`: points per 100 words more of essay, beyond what the other judges give for length.
+- `length_slope`: points per 100 words more of essay, beyond what the other judges give for length; null where the
+  lengths hardly differ, see `estimate_length_slope`.
 - `repeat_noise`: standard deviation between replicates of one rating, points.
 - `ceiling_share`: share of ratings at the best end of the scale.
 """
@@ -112,14 +112,10 @@ def _difference_of_means(totals: FloatArray) -> FloatArray:
 
 
 def _length_slope(panel: Panel, chosen: BoolArray, deviation: FloatArray, bootstrap: ClusterBootstrap) -> Estimate:
-    words = panel.frame["essay_length_words"].cast(pl.Float64).to_numpy()
-    known = chosen & np.isfinite(deviation) & np.isfinite(words)
-    if not np.isfinite(deviation[chosen]).any():
+    compared = chosen & np.isfinite(deviation)
+    if not compared.any():
         return Estimate(note=_ALONE)
-    columns = slope_columns(words[known] / 100, deviation[known])
-    return estimate_from_sums(
-        panel.combo[known], columns, slope, bootstrap, "not estimable: lengths unknown or all equal"
-    )
+    return estimate_length_slope(panel.essay_words()[compared], deviation[compared], panel.combo[compared], bootstrap)
 
 
 def _repeat_noise(panel: Panel, chosen: BoolArray, bootstrap: ClusterBootstrap) -> Estimate:

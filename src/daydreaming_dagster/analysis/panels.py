@@ -74,6 +74,10 @@ class Panel:
         """Number of concept combinations."""
         return len(self.combos)
 
+    def essay_words(self) -> FloatArray:
+        """Length of the essay of each rating, words; nan where it is not known."""
+        return self.frame["essay_length_words"].cast(pl.Float64).to_numpy()
+
     def clusters_of(self, chosen: BoolArray) -> int:
         """How many combinations the chosen ratings are from."""
         return int(np.unique(self.combo[chosen]).size)

@@ -10,10 +10,9 @@ import polars as pl
 from daydreaming_dagster.analysis.estimates import (
     Estimate,
     estimate_from_sums,
+    estimate_length_slope,
     estimate_share,
     join_notes,
-    slope,
-    slope_columns,
 )
 from daydreaming_dagster.analysis.panels import Panel, build_panel
 from daydreaming_dagster.analysis.ratings import select_rated
@@ -57,7 +56,7 @@ RATING_HEALTH_SCHEMA: Schema = {
 - `floor_share`, `ceiling_share`: ratings at the worst and at the best end of the scale.
 - `points_used`, `entropy_bits`: how many different values, and how evenly they are used (0 bits: always the same).
 - `severity`: points above (lenient) or below (strict) the average evaluator of the same essays; null with one.
-- `length_slope`: points per 100 words of the essay.
+- `length_slope`: points per 100 words of the essay; null where the lengths hardly differ, see `estimate_length_slope`.
 - `identical_replicate_share`: pairs of replicates that gave the same score; null without replicates.
 """
 
@@ -143,7 +142,7 @@ def _figures(panel: Panel, chosen: BoolArray, draws: int) -> dict[str, Estimate]
         "floor_share": estimate_share(cluster, (value <= low) * one, one, bootstrap),
         "ceiling_share": estimate_share(cluster, (value >= high) * one, one, bootstrap),
         "entropy_bits": estimate_from_sums(cluster, used, _entropy, bootstrap, ""),
-        "length_slope": _length_slope(panel, chosen, bootstrap),
+        "length_slope": estimate_length_slope(panel.essay_words()[chosen], value, cluster, bootstrap),
         "identical_replicate_share": _identical_share(panel, chosen, bootstrap),
     }
 
@@ -151,13 +150,6 @@ def _figures(panel: Panel, chosen: BoolArray, draws: int) -> dict[str, Estimate]
 def _entropy(totals: FloatArray) -> FloatArray:
     share = totals / totals.sum(axis=-1, keepdims=True)
     return np.asarray(-(share * np.log2(np.where(share > 0, share, 1.0))).sum(axis=-1))
-
-
-def _length_slope(panel: Panel, chosen: BoolArray, bootstrap: ClusterBootstrap) -> Estimate:
-    words = panel.frame["essay_length_words"].cast(pl.Float64).to_numpy()
-    known = chosen & np.isfinite(words)
-    columns = slope_columns(words[known] / 100, panel.value[known])
-    return estimate_from_sums(panel.combo[known], columns, slope, bootstrap, "essay lengths unknown or all equal")
 
 
 def _identical_share(panel: Panel, chosen: BoolArray, bootstrap: ClusterBootstrap) -> Estimate:

@@ -7,16 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-
-import polars as pl
 
 from daydreaming_dagster import __version__
 from daydreaming_dagster.domain.errors import StoreError
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.workspace import Workspace
 from daydreaming_dagster.experiments.report_caveats import find_caveats
-from daydreaming_dagster.experiments.report_document import Block, Bullets, Document, Grid, Paragraph, Picture, Section
+from daydreaming_dagster.experiments.report_diversity import build_diversity_section
+from daydreaming_dagster.experiments.report_document import Block, Bullets, Document, Paragraph, Picture, Section
 from daydreaming_dagster.experiments.report_essays import build_essay_section
 from daydreaming_dagster.experiments.report_findings import build_findings_sections, summarise_construct
 from daydreaming_dagster.experiments.report_html import render_html, render_markdown
@@ -28,7 +26,6 @@ from daydreaming_dagster.experiments.report_run import (
     build_health_section,
     build_run_section,
 )
-from daydreaming_dagster.experiments.report_wording import join_words, show_interval
 from daydreaming_dagster.experiments.scope import Scope, read_scope
 from daydreaming_dagster.store import files
 from daydreaming_dagster.store.paths import DataPaths
@@ -37,14 +34,6 @@ from daydreaming_dagster.utils.wording import show_count
 
 _UNSAFE = re.compile(r"[^\w.+@~-]+")
 _HEALTH_PLOTS = ("score_histograms", "length")
-_DIVERSITY = {
-    "mean_pairwise_cosine": ("cosine", 2),
-    "unique_essays": ("unique", 1),
-    "vendi_score": ("Vendi", 1),
-    "distinct_2": ("distinct-2", 2),
-    "compression_ratio": ("compression", 1),
-}
-"""Measures of diversity: their headings and digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +100,8 @@ def build_document(
     scope = material.scope
     subject = scope.name if scope.name.startswith(scope.kind) else f"{scope.kind} {scope.name}"
     health = build_health_section(material)
-    pictures = {plot.name: Picture(plot.name, plot.question, plot.svg) for plot in plots}
-    pictured_health = [*health.blocks, *(pictures[name] for name in _HEALTH_PLOTS if name in pictures)]
+    drawn = {plot.name: Picture(plot.name, plot.question, plot.svg) for plot in plots if plot.why_nothing is None}
+    pictured_health = [*health.blocks, *(drawn[name] for name in _HEALTH_PLOTS if name in drawn)]
     sections = [
         _build_caveat_section(caveats),
         Section("In short", _summarise(material)),
@@ -120,7 +109,7 @@ def build_document(
         Section(health.title, pictured_health),
         *build_findings_sections(material),
         Section("Pictures", _show_pictures(plots)),
-        _build_diversity_section(material),
+        build_diversity_section(material),
         build_essay_section(material),
         build_cost_section(material),
         build_combination_section(material),
@@ -168,41 +157,13 @@ def _build_caveat_section(caveats: Sequence[str]) -> Section:
 
 
 def _show_pictures(plots: Sequence[DrawnPlot]) -> list[Block]:
+    others = [plot for plot in plots if plot.name not in _HEALTH_PLOTS]
     shown: list[Block] = [
         Paragraph("Black, white and grey; groups are told apart by shape, dash and label. Files lie in plots/.")
     ]
-    return shown + [Picture(plot.name, plot.question, plot.svg) for plot in plots if plot.name not in _HEALTH_PLOTS]
-
-
-def _build_diversity_section(material: Material) -> Section:
-    table = material.table("diversity")
-    if table.is_empty():
-        return Section("Diversity", [Paragraph("Not estimable: fewer than five essays with a text in every group.")])
-    measures = [name for name in _DIVERSITY if name in table["metric"]]
-    groups = table.group_by("group_by", "group", maintain_order=True).agg(pl.struct(pl.all()).alias("rows"))
-    cells = [_diversity_cells(group_by, group, rows, measures) for group_by, group, rows in groups.iter_rows()]
-    caption = (
-        "How different the essays of a group are from each other, at equal numbers within a grouping. Cosine: mean "
-        "over pairs, 0 unlike, 1 the same. Unique: left when those with a cosine of .8 or more to an earlier one are "
-        "taken as repeats. Vendi: effective number of different essays. Distinct-2: share of the word pairs that are "
-        "different. Compression: how many times shorter they get; the higher, the more they repeat each other."
-    )
-    headers = ("grouping", "group", "essays", *(_DIVERSITY[name][0] for name in measures))
-    blocks: list[Block] = [Grid(caption, headers, cells, n_text=2)]
-    embedders = join_words(table["embedder"].drop_nulls().unique().sort().to_list())
-    if embedders:
-        blocks.append(Paragraph(f"Likeness is measured by {embedders}; cosines of other embedders do not compare."))
-    return Section("Diversity", blocks)
-
-
-def _diversity_cells(group_by: str, group: str, rows: list[dict[str, Any]], measures: Sequence[str]) -> list[str]:
-    found = {row["metric"]: row for row in rows}
-    first = rows[0]
-    cells = [group_by.replace("_", " "), group, f"{first['n']} of {first['n_available']}"]
-    for name in measures:
-        row = found[name]
-        cells.append(show_interval(row["estimate"], row["low"], row["high"], _DIVERSITY[name][1]))
-    return cells
+    shown += [Picture(plot.name, plot.question, plot.svg) for plot in others if plot.why_nothing is None]
+    empty = [f"{plot.question} No picture: {plot.why_nothing}." for plot in others if plot.why_nothing is not None]
+    return [*shown, Bullets(empty)] if empty else shown
 
 
 def _build_method_section() -> Section:

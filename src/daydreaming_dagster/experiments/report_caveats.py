@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 import polars as pl
 
 from daydreaming_dagster.analysis.comparison import ARM
+from daydreaming_dagster.analysis.estimates import PER_WORDS
 from daydreaming_dagster.domain.manifest import build_frozen_part, describe_changes
 from daydreaming_dagster.domain.stages import Stage
-from daydreaming_dagster.experiments.report_material import Material
+from daydreaming_dagster.experiments.report_material import Material, count_without_essay
 from daydreaming_dagster.experiments.report_wording import (
     join_words,
     name_reason,
@@ -26,7 +27,6 @@ FEW_COMBINATIONS = 10
 MUCH_MISSING = 0.05
 UNEVEN_MISSING = 0.10
 MUCH_AT_THE_END = 0.25
-_LONG_SLOPE_WORDS = 100
 _SHOWN_CHANGES = 6
 
 
@@ -82,10 +82,15 @@ def _unfinished(material: Material) -> Iterator[str]:
     for stage in material.status.stages:
         done = stage.counts[Status.DONE]
         if done < stage.total:
-            reasons = ", ".join(f"{count} {name_reason(reason)}" for reason, count in stage.failures.most_common())
+            reasons = [f"{count} {name_reason(reason)}" for reason, count in stage.failures.most_common()]
+            not_made = stage.counts[Status.MISSING]
+            parts = [f"failed: {', '.join(reasons)}"] * bool(reasons) + [f"not made: {not_made:,}"] * bool(not_made)
             left = stage.total - done
-            text = f"{left} of {show_count(stage.total, stage.stage)} {'is' if left == 1 else 'are'} not done"
-            yield f"{text}; failed: {reasons}." if reasons else f"{text}."
+            text = f"{left:,} of {show_count(stage.total, stage.stage)} {'is' if left == 1 else 'are'} not done"
+            waiting = count_without_essay(material) if stage.stage is Stage.EVALUATION else 0
+            of_them = "all" if waiting == not_made else f"{waiting:,} of them"
+            because = f", {of_them} because there is no essay to judge" if waiting else ""
+            yield f"{'; '.join([text, *parts])}{because}."
 
 
 def _older_texts(material: Material) -> Iterator[str]:
@@ -156,9 +161,12 @@ def _own_family(material: Material) -> Iterator[str]:
             if own.height < material.rated.height
             else "What judges of other families would say is unknown."
         )
+        share = (
+            "All" if own.height == material.rated.height else f"{show_share(own.height / material.rated.height)} of the"
+        )
         yield (
-            f"{show_share(own.height / material.rated.height)} of the ratings come from a judge of the writer's own "
-            f"family ({join_words(words)}{' and others' if len(pairs) > 4 else ''}). {what_then}"
+            f"{share} ratings come from a judge of the writer's own family "
+            f"({join_words(words)}{' and others' if len(pairs) > 4 else ''}). {what_then}{_describe_favour(material)}"
         )
     unknown = material.rated["same_family"].null_count()
     if unknown:
@@ -166,6 +174,20 @@ def _own_family(material: Material) -> Iterator[str]:
             f"For {show_count(unknown, 'rating')} the family of judge or writer is not known, so that a preference for "
             "the own family cannot be ruled out."
         )
+
+
+def _describe_favour(material: Material) -> str:
+    """Which judges are found to prefer their own family, or that none is."""
+    rows = material.table("judge_card").filter(pl.col("quantity") == "self_preference", pl.col("low").is_not_null())
+    if rows.is_empty():
+        return ""
+    words = [
+        f"{row['judge_model']} by {show_interval(row['estimate'], row['low'], row['high'])} on {row['construct']}"
+        for row in rows.filter(pl.col("low") > 0).iter_rows(named=True)
+    ]
+    if not words:
+        return " That any judge favours its own family is not seen here."
+    return f" Points by which judges favour their own family: {join_words(words)}."
 
 
 def _few_combinations(material: Material) -> Iterator[str]:
@@ -215,7 +237,7 @@ def _length(material: Material) -> Iterator[str]:
             words += [f"{judge} ({join_words(figures)})"] if figures else []
         if words:
             yield (
-                f"{of_length.capitalize()} essays get more from {join_words(words)}: points per {_LONG_SLOPE_WORDS} "
+                f"{of_length.capitalize()} essays get more from {join_words(words)}: points per {PER_WORDS} "
                 f"words by rubric. They may be better, or only {of_length}."
             )
 

@@ -37,12 +37,13 @@ def _find_best(material: Material) -> dict[str, dict[str, str]]:
     for construct in material.constructs:
         ranking = material.table("ranking", construct).filter(pl.col("level") == "essay")
         for row in ranking.head(_BEST_OF_EACH).iter_rows(named=True):
-            estimate = show_interval(row["shrunken"], row["low"], row["high"])
+            estimate = "" if row["shrunken"] is None else show_interval(row["shrunken"], row["low"], row["high"])
             sharing = ranking.filter(pl.col("rank") == row["rank"]).height
             shared = f" (shared by {sharing})" if sharing > 1 else ""
             place = f"rank {row['rank']} of {ranking.height}{shared}"
             seen = show_number(row["raw_mean"])
-            best.setdefault(row["id"], {})[construct] = f"{place}, raw mean {seen}, estimate {estimate}"
+            estimated = f", estimate {estimate}" if estimate else ", no estimate"
+            best.setdefault(row["id"], {})[construct] = f"{place}, raw mean {seen}{estimated}"
     return best
 
 

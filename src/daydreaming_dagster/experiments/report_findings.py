@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import polars as pl
@@ -31,6 +32,7 @@ _HARDLY_ANY = 0.05
 _ROUGH = 0.5
 """Lower end of a predicted reliability below which the prediction is a guess."""
 _WITHOUT_OWN_FAMILY = " Without own family: the estimate without judges of the writer's own family."
+_ONLY_LEFT_OUT = re.compile(r"^(\d+) ratings? without a counterpart left out$")
 _OF_REPLICATES = "intra_judge_alpha"
 _STATISTICS = {
     "krippendorff_alpha_ordinal": "Krippendorff's alpha, ordinal",
@@ -106,10 +108,25 @@ def _summarise_contrasts(material: Material, construct: str) -> str:
         return ""
     found = rows.filter(pl.col("p_holm") < _FOUND)
     if found.is_empty():
-        return "No template or model can be told to be better than another."
+        return _describe_nearest(rows)
     words = [_summarise_contrast(material, row) for row in found.head(_SUMMED_UP).iter_rows(named=True)]
     more = f", and {found.height - _SUMMED_UP} more differences" if found.height > _SUMMED_UP else ""
     return f"{join_words(words)}{more}."
+
+
+def _describe_nearest(rows: pl.DataFrame) -> str:
+    """That nothing was found, and how near the nearest came; nothing can be found where there is no interval."""
+    nothing = "No template or model can be told to be better than another"
+    known = rows.filter(pl.col("low").is_not_null())
+    if known.is_empty():
+        return f"{nothing}: there are too few combinations for that."
+    row = known.sort("p_holm", nulls_last=True, maintain_order=True).row(0, named=True)
+    sign = _sign_of(row)
+    better, worse = (row["a"], row["b"])[::sign]
+    return (
+        f"{nothing}; nearest to it comes {better} over {worse} with {_show_effect(row, sign)} points "
+        f"(p {show_p(row['p'])}, adjusted for all comparisons {show_p(row['p_holm'])})."
+    )
 
 
 def _summarise_contrast(material: Material, row: dict[str, Any]) -> str:
@@ -185,23 +202,24 @@ def _ranking_blocks(material: Material, construct: str, level: str) -> Iterator[
     if entries.is_empty():
         yield Paragraph(f"No {level} was rated.")
         return
-    others = entries["n_other_family"].fill_null(0).sum() < entries["n"].sum()
+    others = 0 < entries["n_other_family"].fill_null(0).sum() < entries["n"].sum()
+    estimable = entries["shrunken"].is_not_null().any()
     shown = entries.head(_SHOWN_ENTRIES)
     k = shown["k"][0]
     chance = "P(best)" if k == 1 else f"P(top {k})"
     about = "concepts" if level == "combination" else "concepts and writer"
-    headers = [level, about, "raw mean", "estimate [95 %]", chance, "ratings", *(["without own family"] * others)]
-    rows = [_ranking_cells(material, row, level, with_others=others) for row in shown.iter_rows(named=True)]
+    estimated = ["estimate [95\u00a0%]", chance] * estimable
+    headers = [level, about, "raw mean", *estimated, "ratings", *(["without own family"] * others)]
+    rows = [_ranking_cells(material, row, headers) for row in shown.iter_rows(named=True)]
     tied = entries.tail(-len(rows)).filter(pl.col("rank") == shown["rank"][-1]).height
     also = f" ({tied} more share the rank of the last one)" if tied else ""
-    yield Grid(
-        f"The {len(rows)} best of {entries.height}{also}. Estimate: drawn towards the mean by the share of the spread "
-        f"that is noise, because the first of many is partly lucky. {chance}: probability of being {_name_top(k)}."
-        f"{_WITHOUT_OWN_FAMILY if others else ''}",
-        headers,
-        rows,
-        n_text=2,
+    meaning = (
+        "Estimate: drawn towards the mean by the share of the spread that is noise, because the first of many is "
+        f"partly lucky. {chance}: probability of being {_name_top(k)}.{_WITHOUT_OWN_FAMILY if others else ''}"
+        if estimable
+        else "How much of their order is chance cannot be estimated."
     )
+    yield Grid(f"The {len(rows)} best of {entries.height}{also}. {meaning}", headers, rows, n_text=2)
     if note := _first(shown["note"]):
         yield Paragraph(f"Note: {note}.")
 
@@ -215,20 +233,18 @@ def _show_chance(p: float | None) -> str:
     return show_share(p if p is None else max(p, 0.001))
 
 
-def _ranking_cells(material: Material, row: dict[str, Any], level: str, *, with_others: bool) -> list[str]:
-    writer = "" if level == "combination" else f", by {row['generator_model'] or 'an unknown writer'}"
-    cells = [
-        row["id"],
-        f"{material.name_concepts(row['combo_id'])}{writer}",
-        show_number(row["raw_mean"]),
-        show_interval(row["shrunken"], row["low"], row["high"]),
-        _show_chance(row["p_top_k"]),
-        str(row["n"]),
-    ]
-    if with_others:
-        figures = (row["other_family_shrunken"], row["other_family_low"], row["other_family_high"])
-        cells.append(show_interval(*figures) if row["n_other_family"] else "no ratings")
-    return cells
+def _ranking_cells(material: Material, row: dict[str, Any], headers: Sequence[str]) -> list[str]:
+    writer = "" if row["level"] == "combination" else f", by {row['generator_model'] or 'an unknown writer'}"
+    without = (row["other_family_shrunken"], row["other_family_low"], row["other_family_high"])
+    last = {
+        "raw mean": show_number(row["raw_mean"]),
+        "ratings": str(row["n"]),
+        "without own family": show_interval(*without) if row["n_other_family"] else "no ratings",
+    }
+    first = [row["id"], f"{material.name_concepts(row['combo_id'])}{writer}", last["raw mean"]]
+    estimate = [show_interval(row["shrunken"], row["low"], row["high"]), _show_chance(row["p_top_k"])]
+    with_estimate = headers[3] != "ratings"
+    return [*first, *(estimate if with_estimate else []), *(last[name] for name in headers[3 + 2 * with_estimate :])]
 
 
 def _contrast_blocks(material: Material, construct: str) -> Iterator[Block]:
@@ -242,11 +258,16 @@ def _contrast_blocks(material: Material, construct: str) -> Iterator[Block]:
         f"Differences in points, averaged within combinations, the seemingly better one first{_of_all(shown, rows)}. "
         f"p: by permutation; Holm: adjusted for all {material.contrasts.height} comparisons of this report; below .05 "
         "the difference is hardly chance.",
-        ("first less second", "difference [95 %]", *extra, "p", "Holm", "combinations"),
+        ("first less second", "difference [95\u00a0%]", *extra, "p", "Holm", "combinations"),
         [_contrast_cells(material, row) for row in shown.iter_rows(named=True)],
         n_text=1,
     )
-    if notes := [_note_contrast(row) for row in shown.filter(pl.col("note").is_not_null()).iter_rows(named=True)]:
+    noted = shown.filter(pl.col("note").is_not_null())
+    left_out = noted["note"].str.extract(_ONLY_LEFT_OUT.pattern).cast(pl.Int64)
+    if counts := sorted(set(left_out.drop_nulls().to_list())):
+        number = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
+        yield Paragraph(f"Ratings without a counterpart on the other side are left out: {number} of a comparison.")
+    if notes := [_note_contrast(row) for row in noted.filter(left_out.is_null()).iter_rows(named=True)]:
         yield Bullets(notes)
 
 
@@ -300,7 +321,7 @@ def _concept_blocks(material: Material, construct: str) -> Iterator[Block]:
     yield Grid(
         f"Points better than with the average concept (main), or than both concepts alone add up to (pair)"
         f"{_of_all(shown, effects)}. FDR: adjusted for the number of effects looked at.",
-        ("concepts", "effect", "points [95 %]", "FDR", "combinations"),
+        ("concepts", "effect", "points [95\u00a0%]", "FDR", "combinations"),
         [_effect_cells(row) for row in shown.iter_rows(named=True)],
         n_text=2,
     )
@@ -322,11 +343,14 @@ def _agreement_blocks(material: Material, construct: str) -> Iterator[Block]:
     repeated = (pl.col("statistic") != _OF_REPLICATES) | (pl.col("n") > 0)
     shown = rows.filter(repeated)
     judges = material.rated.filter(pl.col("construct") == construct)["judge_model"].n_unique()
+    if judges == 1 and shown["estimate"].is_null().all():
+        yield Paragraph("There was one judge, and no repeated rating: nobody to agree with, not even itself.")
+        return
     by_chance = f", except for Kendall's W, which is about {show_number(1 / judges)} by chance" if judges > 1 else ""
     yield Grid(
-        f"1 is full agreement, 0 what chance gives{by_chance}. Low is below .667: single ratings should not be relied "
-        "on; from .8 on (reliable) they may.",
-        ("statistic", "judges", "verdict", "value [95 %]", "ratings", "combinations"),
+        f"1 is full agreement, 0 what chance gives{by_chance}. Below .667 is low: do not rely on what was compared, be "
+        "it single ratings or means of all judges; up to .8 is tentative; from there on reliable.",
+        ("statistic", "judges", "verdict", "value [95\u00a0%]", "ratings", "combinations"),
         [_agreement_cells(row) for row in shown.iter_rows(named=True)],
         n_text=3,
     )
@@ -352,7 +376,7 @@ def _variance_blocks(material: Material, construct: str) -> Iterator[Block]:
     yield Grid(
         "What makes ratings differ: the essays (wanted), and everything else (noise). Shares are of the components "
         "that can be estimated.",
-        ("source", "note", "share [95 %]", "variance, points²"),
+        ("source", "note", "share [95\u00a0%]", "variance, points²"),
         [_component_cells(row) for row in components.iter_rows(named=True)],
         n_text=2,
     )
@@ -381,6 +405,8 @@ def _describe_panel(material: Material, construct: str) -> str:
         return "How reliable a mean of these judges is cannot be estimated."
     row = current.row(0, named=True)
     text = f"The panel at hand ({_name_panel(row)}): {_describe_reliability(row)}."
+    if row["e_rho2"] is None:
+        return text
     if cheapest.is_empty():
         return f"{text} No panel that was tried can be told to reach phi .8."
     best = cheapest.row(0, named=True)

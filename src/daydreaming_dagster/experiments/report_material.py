@@ -132,6 +132,12 @@ def read_material(workspace: Workspace, scope: Scope) -> Material:
     )
 
 
+def count_without_essay(material: Material) -> int:
+    """Evaluations that were not made because the essay that they would judge has no text."""
+    no_essay = (pl.col("parse_status") == "not_made") & pl.col("essay_length_words").is_null()
+    return material.ratings.filter(no_essay).height
+
+
 def read_call_times(workspace: Workspace, members: Iterable[Member]) -> CallTimes:
     """When the stored responses were asked for, and who gave them; what damaged files say is not known."""
     asked = pl.DataFrame(

@@ -32,12 +32,17 @@ class PlotKind:
 
 @dataclass(frozen=True, slots=True)
 class DrawnPlot:
-    """A plot, rendered."""
+    """A plot, rendered.
+
+    Attributes:
+        why_nothing: for a picture without data; None for all others.
+    """
 
     name: str
     question: str
     svg: str
     png: bytes
+    why_nothing: str | None = None
 
 
 def _histograms(material: Material) -> Any:
@@ -143,13 +148,15 @@ def draw_plots(material: Material) -> list[DrawnPlot]:
     """Every plot of `PLOTS`; one for which there are no data says so."""
     import vl_convert
 
-    from daydreaming_dagster.analysis.plots.drawing import render_svg
+    from daydreaming_dagster.analysis.plots.drawing import find_why_nothing, render_svg
 
     drawn = []
     for plot in PLOTS:
-        svg = render_svg(plot.draw(material))
+        chart = plot.draw(material)
+        svg = render_svg(chart)
         # From the SVG, because laying a chart out a second time costs as much as the first.
-        drawn.append(DrawnPlot(plot.name, plot.question, svg, bytes(vl_convert.svg_to_png(svg, scale=2.0))))
+        png = bytes(vl_convert.svg_to_png(svg, scale=2.0))
+        drawn.append(DrawnPlot(plot.name, plot.question, svg, png, find_why_nothing(chart)))
     return drawn
 
 

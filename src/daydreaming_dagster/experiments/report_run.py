@@ -6,10 +6,11 @@ from typing import Any
 
 import polars as pl
 
+from daydreaming_dagster.analysis.estimates import PER_WORDS
 from daydreaming_dagster.domain.errors import StoreError
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.experiments.report_document import Bullets, Facts, Grid, Paragraph, Section
-from daydreaming_dagster.experiments.report_material import Material
+from daydreaming_dagster.experiments.report_material import Material, count_without_essay
 from daydreaming_dagster.experiments.report_wording import (
     join_words,
     name_reason,
@@ -79,7 +80,7 @@ def build_cost_section(material: Material) -> Section:
         f"{row['prompt_tokens'] or 0:,} prompt and {row['completion_tokens'] or 0:,} completion tokens{untold} "
         f"and cost {show_usd(row['cost_usd'])}{_describe_unknown(row)}."
     )
-    blocks: list[Paragraph | Grid] = [Paragraph(sentence), Paragraph(_describe_ideas(row))]
+    blocks: list[Paragraph | Grid] = [Paragraph(sentence), Paragraph(_describe_ideas(row, material))]
     several = budget.filter(pl.col("level") == "model").group_by("stage").len().filter(pl.col("len") > 1)["stage"]
     shown = (pl.col("level") == "model") | ((pl.col("level") == "stage") & pl.col("stage").is_in(several.to_list()))
     rows = budget.filter(shown).sort(
@@ -110,7 +111,9 @@ def build_health_section(material: Material) -> Section:
     failures = ratings.filter(pl.col("value").is_null())["parse_status"].value_counts(sort=True).rows()
     blocks: list[Paragraph | Grid | Bullets] = [Paragraph(lead, is_lead=True)]
     if failures:
-        blocks.append(Bullets([f"{count} without a score: {name_reason(reason)}" for reason, count in failures]))
+        waiting = count_without_essay(material)
+        lines = [f"{count:,} without a score: {name_reason(reason)}" for reason, count in failures]
+        blocks.append(Bullets([*lines, *[f"{waiting:,} of these have no essay to judge"] * bool(waiting)]))
     rows = health.to_dicts()
     blocks.append(
         Grid(
@@ -123,22 +126,39 @@ def build_health_section(material: Material) -> Section:
     )
     blocks += _build_texts(material)
     blocks.append(_build_leanings(material, rows))
+    blocks += _build_favours(material)
     return Section("Data health", blocks)
 
 
 def _build_leanings(material: Material, rows: list[dict[str, Any]]) -> Grid:
     replicated = any(row["identical_replicate_share"] is not None for row in rows)
     words: list[int] = material.rated["essay_length_words"].drop_nulls().to_list()
-    lengths = f"; these essays have {min(words)} to {max(words)}" if words else ""
+    lengths = f"; these essays have {min(words)} to {max(words)} words" if words else ""
+    if words and any(row["n"] and row["length_slope"] is None for row in rows):
+        lengths += f", and where four in five lie within {PER_WORDS} it is not estimable"
     alike = " Alike: share of the pairs of replicates that gave the same score." if replicated else ""
     return Grid(
         "Leanings of the judges, with 95 % intervals over combinations. Severity: points above (lenient) or below "
-        f"(strict) the average evaluator of the same essays. Length: points more per 100 words of essay{lengths}."
-        f"{alike}",
+        f"(strict) the average evaluator of the same essays. Length: points more per {PER_WORDS} words of essay"
+        f"{lengths}.{alike}",
         ("rubric", "judge", "severity", "length", *(["alike"] * replicated), "combinations"),
         [_leaning_cells(row, replicated=replicated) for row in rows],
         n_text=2,
     )
+
+
+def _build_favours(material: Material) -> list[Grid]:
+    """What judges give their own family beyond what others give it, where that can be told."""
+    card = material.table("judge_card").filter(pl.col("quantity") == "self_preference")
+    rows = [
+        (row["construct"], row["judge_model"], show_interval(row["estimate"], row["low"], row["high"]), str(row["n"]))
+        for row in card.filter(pl.col("estimate").is_not_null()).iter_rows(named=True)
+    ]
+    caption = (
+        "Own family: points more that a judge gives writers of its own family than others, each compared with what "
+        "judges unrelated to the writer gave the same essay."
+    )
+    return [Grid(caption, ("construct", "judge", "own family", "ratings"), rows, n_text=2)] if rows else []
 
 
 def _build_texts(material: Material) -> list[Grid]:
@@ -166,17 +186,16 @@ def _compare_forecasts(material: Material) -> list[Paragraph | Grid]:
             expected, truth = found.get("expected") or {}, found.get("truth")
             if truth is None or expected.get("expected") is None:
                 continue
-            interval = show_interval(
-                expected["expected"], expected.get("low"), expected.get("high"), _DIGITS.get(name, 0)
-            )
+            free = name == "cost_usd" and truth == 0 and expected["expected"] == 0
+            digits = 0 if free else _DIGITS.get(name, 0)
+            interval = show_interval(expected["expected"], expected.get("low"), expected.get("high"), digits)
             inside = "yes" if found.get("inside") else "no"
-            rows.append(
-                (str(record.get("run_id"))[:8], _FORECAST.get(name, name), interval, _show(name, truth), inside)
-            )
+            came = show_number(truth, digits)
+            rows.append((str(record.get("run_id"))[:8], _FORECAST.get(name, name), interval, came, inside))
     if not rows:
         return [Paragraph("No forecast was kept for these runs.")]
     caption = "What was expected of each run before its first call, with a 90 % interval, and what came of it."
-    return [Grid(caption, ("run", "of what", "forecast [90 %]", "came", "within"), rows, n_text=2)]
+    return [Grid(caption, ("run", "of what", "forecast [90\u00a0%]", "came", "within"), rows, n_text=2)]
 
 
 def _read_forecasts(material: Material) -> list[dict[str, Any]]:
@@ -190,10 +209,6 @@ def _read_forecasts(material: Material) -> list[dict[str, Any]]:
         if record is not None and record.get("cohort_id") in material.scope.cohort_ids:
             found.append(record)
     return sorted(found, key=lambda record: float(record.get("ended_at") or 0))[-_SHOWN_RUNS:]
-
-
-def _show(name: str, truth: float) -> str:
-    return show_number(truth, _DIGITS.get(name, 0))
 
 
 def _use_of_scale_cells(row: dict[str, Any]) -> tuple[str, ...]:
@@ -222,18 +237,19 @@ def _leaning_cells(row: dict[str, Any], *, replicated: bool) -> tuple[str, ...]:
     )
 
 
-def _describe_ideas(row: dict[str, Any]) -> str:
-    ideas = row["accepted_ideas"]
+def _describe_ideas(row: dict[str, Any], material: Material) -> str:
+    rubrics = material.workspace.catalogue.active_templates(Stage.EVALUATION)
+    if not rubrics:
+        return "Whether an essay counts as an accepted idea is not known: no rubric is active."
+    first = rubrics[0].construct or rubrics[0].template_id
+    if first not in material.constructs:
+        return f"No essay counts as an accepted idea: none was rated on {first}, the first active rubric's construct."
+    least = "7/9 of the scale or more (the estimate after shrinkage; the mean where there is no estimate)"
+    ideas, each = row["accepted_ideas"], show_usd(row["cost_usd_per_accepted_idea"])
     if not ideas:
-        return (
-            "No essay counts as an accepted idea: an estimate, after shrinkage, of at least 7/9 of the scale on the "
-            "first rubric."
-        )
-    each = row["cost_usd_per_accepted_idea"]
-    return (
-        f"{show_count(ideas, 'essay')} {'counts as an accepted idea' if ideas == 1 else 'count as accepted ideas'} "
-        f"(estimated, after shrinkage, at 7/9 of the scale or more on the first rubric): {show_usd(each)} each."
-    )
+        return f"No essay counts as an accepted idea: none has on {first} {least}."
+    which = "1 essay counts as an accepted idea" if ideas == 1 else f"{ideas:,} essays count as accepted ideas"
+    return f"{which}, having on {first} {least}: all calls together cost {each} for {'it' if ideas == 1 else 'each'}."
 
 
 def _describe_untold(most: int | None) -> str:

@@ -168,3 +168,10 @@ def test_three_means_are_too_few_to_shrink() -> None:
     shrunken = shrink(np.array([1.0, 2.0, 3.0]), np.ones(3))
     assert np.isnan(shrunken.mean).all()
     assert np.isnan(compute_top_probability(shrunken, 1)).all()
+
+
+def test_groups_with_the_same_figures_are_equally_likely_among_the_best() -> None:
+    shrunken = shrink(np.array([5.0, 7.0, 7.0, 7.0, 3.0, 4.0]), np.full(6, 0.5))
+    chance = compute_top_probability(shrunken, 2)
+    assert chance[1] == chance[2] == chance[3] > chance[0]
+    assert chance.sum() == pytest.approx(2.0)

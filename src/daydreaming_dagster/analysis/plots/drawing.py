@@ -50,7 +50,12 @@ def finish(chart: Chart, title: str, subtitle: str | list[str] = "") -> Chart:
 def draw_nothing(title: str, why: str) -> Chart:
     """A picture that says that there is nothing to show, and why."""
     words = alt.Chart(alt.InlineData(values=[{"why": why}])).mark_text(color=MID, fontSize=12, align="center")
-    return finish(words.encode(text="why:N").properties(width=WIDTH, height=60), title)
+    return finish(words.encode(text="why:N").properties(width=WIDTH, height=60, description=why), title)
+
+
+def find_why_nothing(chart: Chart) -> str | None:
+    """Why there is nothing to show, if this is such a picture."""
+    return chart.description if isinstance(chart.description, str) else None
 
 
 def points_axis(low: float, high: float) -> alt.Axis:
@@ -71,6 +76,11 @@ def ratings_on_y(column: str, low: float, high: float) -> alt.Y:
 def stack_panels(layers: Chart, column: str) -> Chart:
     """One panel per value of a column below each other, each with its own rows and its name above it."""
     return layers.facet(facet=alt.Facet(f"{column}:N", sort=None), columns=1).resolve_scale(y="independent")
+
+
+def two_line_facet(column: str) -> alt.Facet:
+    """Panels with a name of two lines, divided by a line break: one line is soon longer than its panel is wide."""
+    return alt.Facet(f"{column}:N", sort=None, header=alt.Header(labelExpr="split(datum.value, '\\n')"))
 
 
 def two_digits(column: str) -> pl.Expr:

@@ -40,6 +40,9 @@ def plot_ranking(
         scale: ends of the rubric's scale, to be shown on the axis.
     """
     entries = ranking.filter(pl.col("level") == level)
+    essays = pl.format("{} essays of {} combinations", pl.len().over("construct"), "n_clusters")
+    combinations = pl.format("{} combinations", "n_clusters")
+    entries = entries.with_columns(panel=combinations if level == "combination" else essays)
     chosen = entries.filter(pl.int_range(pl.len()).over("construct") < top)
     title = f"{_TITLE} of the {f'{top} best ' if chosen.height < entries.height else ''}{level}s"
     if chosen.height == 0:
@@ -59,11 +62,9 @@ def plot_ranking(
         data=data(rows),
     ).properties(width=WIDTH, height=alt.Step(ROW_HEIGHT))
     notes = chosen["note"].drop_nulls().unique().to_list()
-    return finish(
-        stack_panels(layers, "panel"),
-        title,
-        ["Hollow: as seen. Filled: drawn to the mean by the share of noise, with its 95 % interval.", *notes[:1]],
-    )
+    drawn = "Hollow: as seen. Filled: drawn to the mean by the share of noise, with its 95 % interval."
+    known = chosen["shrunken"].is_not_null().any()
+    return finish(stack_panels(layers, "panel"), title, [drawn if known else "Means as seen.", *notes[:1]])
 
 
 def _entries(chosen: pl.DataFrame) -> pl.DataFrame:
@@ -71,9 +72,10 @@ def _entries(chosen: pl.DataFrame) -> pl.DataFrame:
     rare = pl.col("p_top_k") < 0.005
     chance = pl.when(rare).then(pl.lit("< 0.01")).otherwise(pl.format("= {}", two_digits("p_top_k")))
     count = pl.format("n = {}", "n")
+    top = pl.when(pl.col("k") == 1).then(pl.lit("P(best)")).otherwise(pl.format("P(top {})", "k"))
     written_by = pl.format("{} · {}", "id", "generator_model")
     return chosen.select(
-        pl.format("{}: {} combinations in all", "construct", "n_clusters").alias("panel"),
+        pl.format("{}: {}", "construct", "panel").alias("panel"),
         pl.when(pl.col("generator_model").is_null()).then("id").otherwise(written_by).alias("label"),
         pl.coalesce("shrunken", "adjusted_mean").alias("point"),
         "raw_mean",
@@ -81,7 +83,7 @@ def _entries(chosen: pl.DataFrame) -> pl.DataFrame:
         "high",
         pl.when(pl.col("p_top_k").is_null())
         .then(count)
-        .otherwise(pl.format("P(top {}) {}, {}", "k", chance, count))
+        .otherwise(pl.format("{} {}, {}", top, chance, count))
         .alias("facts"),
     )
 

@@ -31,19 +31,19 @@ def plot_variance_shares(components: pl.DataFrame) -> Chart:
     Args:
         components: a frame of `VARIANCE_COMPONENTS_SCHEMA`.
     """
-    if components.height == 0:
-        return draw_nothing(_SHARES, "no ratings")
+    if components["share"].is_null().all():
+        return draw_nothing(_SHARES, "no source can be told from another" if components.height else "no ratings")
     rows = components.with_columns(
         facts=pl.when(pl.col("share").is_null())
         .then(pl.lit("not estimable"))
         .otherwise(pl.format("{} %", (pl.col("share") * 100).round(0).cast(pl.Int64, strict=False))),
         panel=pl.format(
-            "{}: {} ratings, {} essays of {} combinations, {} judges",
+            "{}: {} ratings, {} essays of {} combinations, {}",
             "construct",
             "n",
             "n_essays",
             "n_clusters",
-            "n_judges",
+            pl.when(pl.col("n_judges") == 1).then(pl.lit("1 judge")).otherwise(pl.format("{} judges", "n_judges")),
         ),
     ).select("panel", "component", "share", "share_low", "share_high", "facts")
     order = rows["component"].unique(maintain_order=True).to_list()
@@ -140,7 +140,8 @@ def _cheapest(d_study: pl.DataFrame) -> list[str]:
 
 def _first_note(frame: pl.DataFrame) -> str:
     notes = frame["note"].drop_nulls()
-    return str(notes[0]) if notes.len() else "no ratings"
+    # Of all templates only rubrics are meant here.
+    return str(notes[0]).replace("template", "rubric") if notes.len() else "no ratings"
 
 
 def plot_agreement(agreement: pl.DataFrame) -> Chart:

@@ -6,6 +6,7 @@ import altair as alt
 import numpy as np
 import polars as pl
 
+from daydreaming_dagster.analysis.estimates import PER_WORDS
 from daydreaming_dagster.analysis.plots.drawing import (
     INK,
     MID,
@@ -16,12 +17,21 @@ from daydreaming_dagster.analysis.plots.drawing import (
     finish,
     points_axis,
     ratings_on_y,
+    two_line_facet,
 )
 from daydreaming_dagster.analysis.ratings import select_rated
-from daydreaming_dagster.analysis.statistics.bootstrap import as_codes, clustered_standard_error
+from daydreaming_dagster.analysis.statistics.bootstrap import (
+    MIN_CLUSTERS,
+    FloatArray,
+    IntArray,
+    as_codes,
+    clustered_standard_error,
+)
 
 _HISTOGRAM, _LENGTH = "Scores by judge", "Essay length and score"
+_WORDS = "essay_length_words"
 _LENGTH_GROUPS = 6
+_LEAST_OF_A_GROUP = 5
 
 
 def plot_score_histograms(ratings: pl.DataFrame) -> Chart:
@@ -48,7 +58,7 @@ def plot_score_histograms(ratings: pl.DataFrame) -> Chart:
         .properties(width=220, height=110)
     )
     return finish(
-        bars.facet(facet=alt.Facet("panel:N", sort=None), columns=_count_columns(rated["evaluation_template"])),
+        bars.facet(facet=two_line_facet("panel"), columns=_count_columns(rated["evaluation_template"])),
         _HISTOGRAM,
         "A pile at an end of the scale means that the judge cannot tell the essays there apart.",
     )
@@ -58,7 +68,7 @@ def _bars(ratings: pl.DataFrame, rated: pl.DataFrame, step: float) -> pl.DataFra
     """One row per judge, template and score: where the bar is and how high, and what its panel is called."""
     evaluator = ("judge_model", "evaluation_template")
     asked = ratings.group_by(evaluator).agg(pl.len().alias("asked"))
-    title = pl.format("{} · {}: n = {}, {} missing", *evaluator, "n", pl.col("asked") - pl.col("n"))
+    title = pl.format("{}\n{}: n = {}, {} missing", *evaluator, "n", pl.col("asked") - pl.col("n"))
     point = (pl.col("score") / step).round(0) * step
     return (
         rated.group_by(*evaluator, point.alias("point"))
@@ -87,17 +97,17 @@ def plot_length(ratings: pl.DataFrame) -> Chart:
     Args:
         ratings: a frame of `RATINGS_LONG_SCHEMA`.
     """
-    rated = select_rated(ratings).filter(pl.col("essay_length_words").is_not_null())
+    rated = select_rated(ratings).filter(pl.col(_WORDS).is_not_null())
     if rated.height == 0:
         return draw_nothing(_LENGTH, "no ratings of essays whose length is known")
     rows = []
     for (construct, judge), group in sorted(rated.group_by("construct", "judge_model")):
-        panel = f"{construct} · {judge}: n = {group.height}"
+        panel = f"{judge}\n{construct}: n = {group.height}"
         rows += [{"panel": panel, **row} for row in _means_by_length(group)]
     frame = pl.DataFrame(rows)
     low, high = float(rated["scale_min"].min()), float(rated["scale_max"].max())  # type: ignore[arg-type]
     base = alt.Chart()
-    x = alt.X("words:Q", title="Essay length, words", scale=alt.Scale(zero=False, padding=12))
+    x = alt.X("words:Q", title="Essay length, words", scale=alt.Scale(domain=_words_axis(rated), nice=False, padding=8))
     y, y_low = ratings_on_y("mean", low, high), ratings_on_y("low", low, high)
     layers = alt.layer(
         base.mark_line(color=PALE, size=1.5).encode(x=x, y=y),
@@ -106,10 +116,19 @@ def plot_length(ratings: pl.DataFrame) -> Chart:
         data=data(frame),
     ).properties(width=220, height=150)
     return finish(
-        layers.facet(facet=alt.Facet("panel:N", sort=None), columns=_count_columns(rated["judge_model"])),
+        layers.facet(facet=two_line_facet("panel"), columns=_count_columns(rated["judge_model"])),
         _LENGTH,
-        f"Essays in {_LENGTH_GROUPS} groups of equal number by length; more is better; 95 % intervals.",
+        f"Groups of equal number by length, at most {_LENGTH_GROUPS} of at least {_LEAST_OF_A_GROUP} ratings; more is "
+        f"better; 95 % intervals from {MIN_CLUSTERS} combinations on.",
     )
+
+
+def _words_axis(rated: pl.DataFrame) -> list[float]:
+    """From the shortest to the longest essay, but never so near that lengths look different that hardly are."""
+    shortest, longest = (float(end) for end in rated.select(low=pl.min(_WORDS), high=pl.max(_WORDS)).row(0))
+    missing = max(0.0, 2 * PER_WORDS - (longest - shortest))
+    start = max(0.0, shortest - missing / 2)
+    return [start, max(longest, start + 2 * PER_WORDS)]
 
 
 def _count_columns(inner: pl.Series) -> int:
@@ -118,21 +137,26 @@ def _count_columns(inner: pl.Series) -> int:
 
 
 def _means_by_length(group: pl.DataFrame) -> list[dict[str, float | None]]:
-    words, value = group["essay_length_words"].to_numpy(), group["value"].to_numpy()
+    words, value = group[_WORDS].to_numpy(), group["value"].to_numpy()
     cluster, _ = as_codes(group.select(pl.coalesce("combo_id", "essay_gen_id")).to_series().to_numpy().astype(str))
-    edges = np.unique(np.quantile(words, np.linspace(0, 1, _LENGTH_GROUPS + 1)))
+    n_groups = max(1, min(_LENGTH_GROUPS, group.height // _LEAST_OF_A_GROUP))
+    low, high = (group[end].to_numpy() for end in ("scale_min", "scale_max"))
+    edges = np.unique(np.quantile(words, np.linspace(0, 1, n_groups + 1)))
     place = np.clip(np.searchsorted(edges, words, side="right") - 1, 0, max(0, edges.size - 2))
     rows: list[dict[str, float | None]] = []
     for code in np.unique(place):
         chosen = place == code
-        mean, error = float(value[chosen].mean()), clustered_standard_error(value[chosen], cluster[chosen])
-        known = np.isfinite(error)
-        rows.append(
-            {
-                "words": float(words[chosen].mean()),
-                "mean": mean,
-                "low": mean - 1.96 * error if known else None,
-                "high": mean + 1.96 * error if known else None,
-            }
-        )
+        mean, reach = float(value[chosen].mean()), _reach(value[chosen], cluster[chosen])
+        ends = (None, None) if reach is None else (max(mean - reach, low.min()), min(mean + reach, high.max()))
+        rows.append({"words": float(words[chosen].mean()), "mean": mean, "low": ends[0], "high": ends[1]})
     return rows
+
+
+def _reach(value: FloatArray, cluster: IntArray) -> float | None:
+    """Half of the 95 % interval of a mean over combinations; None from so few that there is no honest one."""
+    from scipy.special import stdtrit
+
+    n_clusters = np.unique(cluster).size
+    if n_clusters < MIN_CLUSTERS:
+        return None
+    return float(stdtrit(n_clusters - 1, 0.975)) * clustered_standard_error(value, cluster)

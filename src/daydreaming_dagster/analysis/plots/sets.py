@@ -20,6 +20,7 @@ from daydreaming_dagster.analysis.plots.drawing import (
     stack_panels,
 )
 
+_NO_REPETITION = 1e-9
 _RAREFACTION, _COST = "Unique essays by number of essays", "Cost and quality"
 
 
@@ -36,7 +37,7 @@ def plot_rarefaction(rarefaction: pl.DataFrame, group_by: str = "generator_model
     if rows.height == 0:
         return draw_nothing(_RAREFACTION, "fewer than five essays with text in every group")
     base = alt.Chart()
-    x = alt.X("n_sampled:Q", title="Essays")
+    x = alt.X("n_sampled:Q", title="Essays", axis=alt.Axis(tickMinStep=1, format="d"))
     y = alt.Y("estimate:Q", title="Unique essays expected")
     line = base.mark_line(color=INK, size=1.8).encode(
         x=x, y=y, strokeDash=alt.StrokeDash("label:N", title=None, scale=alt.Scale(range=list(DASHES)))
@@ -46,11 +47,10 @@ def plot_rarefaction(rarefaction: pl.DataFrame, group_by: str = "generator_model
     kept = ("label", "n_sampled", "estimate", "low", "high")
     layers = alt.layer(band, diagonal, line, data=data(rows.select(kept))).properties(width=WIDTH, height=320)
     embedder = ", ".join(sorted(rows["embedder"].unique().to_list()))
-    return finish(
-        layers,
-        _RAREFACTION,
-        ["Thin line: no repetition at all. Bands: 95 % intervals.", f"Alike from a cosine of .8 on, by {embedder}."],
-    )
+    notes = ["Thin line: no repetition at all. Bands: 95 % intervals.", f"Alike from a cosine of .8 on, by {embedder}."]
+    if (rows["n_sampled"] - rows["estimate"]).abs().max() < _NO_REPETITION:  # type: ignore[operator]
+        notes.append("No essay repeats another: all curves lie on the thin line.")
+    return finish(layers, _RAREFACTION, notes)
 
 
 def plot_cost_quality(cost_quality: pl.DataFrame) -> Chart:
@@ -62,14 +62,15 @@ def plot_cost_quality(cost_quality: pl.DataFrame) -> Chart:
     rows = cost_quality.filter(pl.col("estimate").is_not_null(), pl.col("cost_usd_per_essay").is_not_null())
     if rows.height == 0:
         return draw_nothing(_COST, "no model has both ratings and a known cost")
-    rows = rows.with_columns(label=pl.format("{} (n = {})", "generator_model", "n"))
+    sizes = pl.format("{} (n = {})", "generator_model", "n").str.join(", ").over("construct")
+    rows = rows.with_columns(panel=pl.format("{}: {}", "construct", sizes))
     base = alt.Chart()
     costs = rows["cost_usd_per_essay"]
     logarithmic = bool((costs > 0).all()) and costs.n_unique() > 1
     x = alt.X(
         "cost_usd_per_essay:Q",
         title="Cost of draft and essay, USD" + (" (logarithmic)" if logarithmic else ""),
-        scale=alt.Scale(type="log", padding=50) if logarithmic else alt.Scale(padding=50),
+        scale=alt.Scale(type="log", nice=False, padding=30) if logarithmic else alt.Scale(padding=50),
         axis=alt.Axis(format="~g", tickCount=5, grid=False),
     )
     low, high = (rows.select(end).item() for end in (pl.col("scale_min").min(), pl.col("scale_max").max()))
@@ -77,9 +78,8 @@ def plot_cost_quality(cost_quality: pl.DataFrame) -> Chart:
     layers = alt.layer(
         base.mark_rule(color=INK, size=1.5).encode(x=x, y=y_low, y2="high:Q"),
         base.mark_point(color=INK, filled=True, opacity=1, size=80).encode(
-            x=x, y=y, shape=alt.Shape("generator_model:N", legend=None, scale=alt.Scale(range=list(SHAPES)))
+            x=x, y=y, shape=alt.Shape("generator_model:N", title=None, scale=alt.Scale(range=list(SHAPES)))
         ),
-        base.mark_text(align="left", dx=9, fontSize=10, color=INK).encode(x=x, y=y, text="label:N"),
         data=data(rows),
-    ).properties(width=WIDTH, height=300)
-    return finish(stack_panels(layers, "construct"), _COST, "n essays; 95 % intervals over concept combinations.")
+    ).properties(width=WIDTH, height=180)
+    return finish(stack_panels(layers, "panel"), _COST, "n essays; 95 % intervals over concept combinations.")

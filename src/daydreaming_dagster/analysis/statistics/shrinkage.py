@@ -89,7 +89,9 @@ def compute_top_probability(shrunken: Shrunken, k: int, draws: int = 2000, seed:
             drawn = (1 - pull) * shrunken.observed + pull * middle + deviation * rng.standard_normal((size, groups))
             best = np.argpartition(drawn, groups - k, axis=1)[:, groups - k :]
             count += np.bincount(best.ravel(), minlength=groups)
-    return count / draws
+    # Of groups with the same figures none is likelier than another: what the simulation says of them is one number.
+    alike = np.unique(np.stack([shrunken.observed, shrunken.noise]).round(9), axis=1, return_inverse=True)[1].ravel()
+    return np.asarray((np.bincount(alike, weights=count) / np.bincount(alike))[alike] / draws)
 
 
 def _given_spread(observed: FloatArray, noise: FloatArray, spread: float) -> tuple[FloatArray, FloatArray, float]:
