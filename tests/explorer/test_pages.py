@@ -318,6 +318,18 @@ def test_a_cell_of_the_concept_map_counts_the_essays_it_leads_to(filled: Readabl
         assert len(list_rows(filled.get(address.replace("&amp;", "&")).text)) == int(count)
 
 
+def test_a_map_of_equal_means_says_so_and_shows_no_range(own: ReadableStore) -> None:
+    for place, member in enumerate(own.of(Stage.EVALUATION)):
+        score = "4.50001" if place % 2 else "4.5"
+        own.root.store.folder(member.stage, member.gen_id).joinpath("parsed.txt").write_text(f"{score}\n")
+        own.age(member)
+    own.refresh()
+    text = own.get("/maps?rubric=novelty").text
+    assert text.count("All cells have the same mean, 4.5 points.") == 2
+    assert 'class="ramp"' not in text
+    assert set(re.findall(r"<td class=\"(heat-\d+)\"", text)) == {"heat-5"}
+
+
 def test_the_judges_page_lists_judges_and_where_they_disagree(filled: ReadableStore) -> None:
     text = filled.get("/judges?rubric=novelty").text
     assert "strict" in text and "kind" in text

@@ -61,7 +61,7 @@ COLUMNS: Mapping[str, Meaning] = {
     "judge_family": ("", "maker's family of the judge"),
     "judge_model": ("", "model that judged"),
     "k": ("entries", "how many count as the best"),
-    "length_slope": ("points per 100 words", "how much more longer essays get"),
+    "length_slope": ("points per 100 words", "how much more longer essays get; null where lengths hardly differ"),
     "level": ("", "what a row is about"),
     "llm_model_id": ("", "model that was called"),
     "low": ("as estimate", "lower end of the 95 % interval; null without an honest one"),

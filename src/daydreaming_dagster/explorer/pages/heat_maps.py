@@ -17,7 +17,7 @@ from daydreaming_dagster.explorer.essay_query import (
     find_rubric_ids,
     link_to,
 )
-from daydreaming_dagster.explorer.rendering import Pages
+from daydreaming_dagster.explorer.rendering import Pages, show_points
 from daydreaming_dagster.explorer.site import Site
 
 _MOST_CONCEPTS = 60
@@ -40,7 +40,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class HeatMap:
-    """A table of cells; `low` and `high` are the ends of the colours, in points."""
+    """A table of cells; `low` and `high` are the ends of the colours, in points, equal where the cells look equal."""
 
     title: str
     rows: list[str]
@@ -154,4 +154,6 @@ def _build_map(
 ) -> HeatMap:
     means = [cell.mean for cell in cells.values()]
     low, high = (min(means), max(means)) if means else (0.0, 1.0)
+    if show_points(low) == show_points(high):
+        high = low
     return HeatMap(title, rows, columns, cells, low, high, names)
