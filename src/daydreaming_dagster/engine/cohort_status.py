@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import attrgetter
 
 from daydreaming_dagster.domain.membership import Cohort, Member
 from daydreaming_dagster.domain.stages import Stage
@@ -21,9 +23,13 @@ class StageStatus:
     """
 
     stage: Stage
-    total: int = 0
     counts: Counter[Status] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def total(self) -> int:
+        """How many generations the stage has."""
+        return self.counts.total()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +62,14 @@ def read_cohort_status(store: GenerationStore, cohort: Cohort) -> CohortStatus:
     by_stage = {stage: StageStatus(stage) for stage in Stage}
     states: list[tuple[Member, Status]] = []
     failed: list[tuple[Member, Failure]] = []
-    totals: Counter[Stage] = Counter()
-    for member in cohort.members:
-        state = state_of[member.stage](member.gen_id)
-        states.append((member, state.status))
-        totals[member.stage] += 1
-        stage_status = by_stage[member.stage]
-        stage_status.counts[state.status] += 1
-        if state.failure is not None:
-            stage_status.failures[state.failure.reason] += 1
-            failed.append((member, state.failure))
-    stages = [StageStatus(stage, totals[stage], by_stage[stage].counts, by_stage[stage].failures) for stage in Stage]
-    return CohortStatus(cohort.cohort_id, stages, states, failed)
+    for stage, rows in groupby(cohort.members, attrgetter("stage")):
+        members = list(rows)
+        found = list(map(state_of[stage], map(attrgetter("gen_id"), members)))
+        statuses = list(map(attrgetter("status"), found))
+        states += zip(members, statuses, strict=True)
+        # To count members of an enum one by one takes longer than all the rest of this.
+        by_stage[stage].counts.update({status: count for status in Status if (count := statuses.count(status))})
+        failed += [(m, state.failure) for m, state in zip(members, found, strict=True) if state.failure is not None]
+    for member, failure in failed:
+        by_stage[member.stage].failures[failure.reason] += 1
+    return CohortStatus(cohort.cohort_id, list(by_stage.values()), states, failed)

@@ -30,7 +30,14 @@ from daydreaming_dagster.store.generation_files import FoundFiles, find_mtime_ns
 from daydreaming_dagster.store.generations import GenerationMetadata, GenerationStore, Outcome
 from daydreaming_dagster.store.paths import METADATA, PARSED, RAW, RAW_METADATA, VERSIONS, DataPaths
 from daydreaming_dagster.store.reading_processes import read_folders
-from daydreaming_dagster.store.states import MISSING_STATE, Failure, GenerationState, Status, state_of_metadata
+from daydreaming_dagster.store.states import (
+    DONE_STATE,
+    MISSING_STATE,
+    Failure,
+    GenerationState,
+    Status,
+    state_of_metadata,
+)
 from daydreaming_dagster.utils.json_values import as_float, as_int, as_text
 
 SETTLED_NS = 50_000_000
@@ -117,6 +124,7 @@ class History:
 _MEASURED = ("prompt_tokens", "completion_tokens", "duration_s")
 _COLUMNS = tuple(field.name for field in fields(Summary))
 _STATE_COLUMNS = _COLUMNS[: _COLUMNS.index("has_text") + 1]
+_IS_DONE = "status = 'done' AND has_text"
 _as_row = attrgetter(*_COLUMNS)
 _TYPES = dict.fromkeys(("mtime_ns", "lasting", "has_text", "parsed_mtime_ns", "replicate", "has_versions"), "INTEGER")
 _VERSION = 3
@@ -165,35 +173,44 @@ class Index:
 
     def states(self, stage: Stage) -> Callable[[str], GenerationState]:
         """How far each generation of a stage has come, as of now."""
-        known, fresh = self._read(stage, _STATE_COLUMNS)
-        done = GenerationState(Status.DONE, has_text=True)
-
-        def state_of(gen_id: str) -> GenerationState:
-            row = known.get(gen_id)
-            if row is not None:
-                return done if row[2] == Status.DONE and row[7] else Summary(*row).state
-            summary = fresh.get(gen_id)
-            return MISSING_STATE if summary is None else summary.state
-
-        return state_of
+        # Of what is done, nearly all there is, nothing but its time is needed. What another process moves from one
+        # question to the other meanwhile is in both, where the second holds, or in none, and is then read anew.
+        times: dict[str, int] = dict(self._query(f"SELECT gen_id, mtime_ns FROM {stage} WHERE {_IS_DONE}"))
+        rest = self._query(f"SELECT {', '.join(_STATE_COLUMNS)} FROM {stage} WHERE NOT ({_IS_DONE})")
+        others = {row[0]: Summary(*row) for row in rest}
+        times |= {name: summary.mtime_ns for name, summary in others.items()}
+        others |= self._bring_up_to_date(stage, times)
+        states = dict.fromkeys(times, DONE_STATE)
+        states |= {name: summary.state for name, summary in others.items() if name in times}
+        return lambda gen_id: states.get(gen_id, MISSING_STATE)
 
     def _read(self, stage: Stage, columns: Sequence[str]) -> tuple[dict[str, tuple[Any, ...]], dict[str, Summary]]:
         """Rows that still hold, as the index has them, and summaries of what had to be read anew."""
-        folders = dict(iter_folders(self._paths, stage))
         rows = {row[0]: row for row in self._query(f"SELECT {', '.join(columns)} FROM {stage}")}
-        gone = rows.keys() - folders.keys()
-        for name in gone:
-            del rows[name]
-        stale = [name for name, mtime_ns in folders.items() if name not in rows or rows[name][1] != mtime_ns]
-        if not stale and not gone:
-            return rows, {}
+        times = {name: row[1] for name, row in rows.items()}
+        fresh = self._bring_up_to_date(stage, times)
+        return {name: rows[name] for name in times if name not in fresh}, fresh
+
+    def _bring_up_to_date(self, stage: Stage, times: dict[str, int]) -> dict[str, Summary]:
+        """Summaries of the generations that are not as the index knew them; they are in it from now on.
+
+        Args:
+            stage: of the generations.
+            times: `mtime_ns` of the index's rows by gen_id; brought up to date as well.
+        """
+        folders = read_folder_times(self._paths, stage)
+        gone = times.keys() - folders.keys()
+        changed = [name for name, mtime_ns in folders.items() if times.get(name) != mtime_ns]
+        if not changed and not gone:
+            return {}
         started_ns = time.time_ns()
-        fresh = {summary.gen_id: summary for summary in self._read_summaries(stage, stale, folders)}
-        for name in stale:
-            rows.pop(name, None)
+        fresh = {summary.gen_id: summary for summary in self._read_summaries(stage, changed, folders)}
         settled = [summary for summary in fresh.values() if summary.mtime_ns < started_ns - self._settling_ns]
         self._write(stage, settled, gone)
-        return rows, fresh
+        for name in gone:
+            del times[name]
+        times |= {name: summary.mtime_ns for name, summary in fresh.items()}
+        return fresh
 
     def _read_summaries(self, stage: Stage, names: list[str], mtimes_ns: Mapping[str, int]) -> Iterator[Summary]:
         """Of many folders several at once, and in the order of the disk, which may not have seen them for long."""
@@ -398,8 +415,8 @@ def _summarize(
     return replace(summary, reason=failure.reason, code=failure.code, message=failure.message, lasting=failure.lasting)
 
 
-def iter_folders(paths: DataPaths, stage: Stage) -> Iterator[tuple[str, int]]:
-    """Names of the folders of a stage's generations, each with its modification time, ns; in no order.
+def read_folder_times(paths: DataPaths, stage: Stage) -> dict[str, int]:
+    """The modification time of each folder of a stage's generations, ns, by name.
 
     The time of one that cannot be looked at is 0.
 
@@ -407,20 +424,26 @@ def iter_folders(paths: DataPaths, stage: Stage) -> Iterator[tuple[str, int]]:
         StoreError: the stage's folder cannot be listed.
     """
     folder = paths.stage(stage)
+    times: dict[str, int] = {}
     with explain_os_errors(folder):
         try:
-            entries = os.scandir(folder)
+            opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         except FileNotFoundError:
-            return
-        with entries:
-            for entry in entries:
-                try:
-                    if entry.name[0] != "." and entry.is_dir():
-                        yield entry.name, entry.stat().st_mtime_ns
-                except FileNotFoundError:
-                    continue  # removed just now
-                except OSError:
-                    yield entry.name, 0  # something is there that cannot be read, which is not the same as nothing
+            return times
+        try:
+            # By an open folder the system need not walk the whole path again for each of a hundred thousand names.
+            with os.scandir(opened) as entries:
+                for entry in entries:
+                    try:
+                        if entry.name[0] != "." and entry.is_dir():
+                            times[entry.name] = entry.stat().st_mtime_ns
+                    except FileNotFoundError:
+                        continue  # removed just now
+                    except OSError:
+                        times[entry.name] = 0  # something is there that cannot be read: not the same as nothing
+        finally:
+            os.close(opened)
+    return times
 
 
 def _find_score(parsed: str) -> tuple[float | None, str]:

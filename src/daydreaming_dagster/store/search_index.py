@@ -30,7 +30,7 @@ from daydreaming_dagster.store.cache_files import open_cache, open_for_reading
 from daydreaming_dagster.store.cohorts import iter_cohort_ids, read_cohort
 from daydreaming_dagster.store.combinations import read_combo_registry
 from daydreaming_dagster.store.generations import GenerationStore
-from daydreaming_dagster.store.index import iter_folders
+from daydreaming_dagster.store.index import read_folder_times
 from daydreaming_dagster.store.paths import DataPaths
 from daydreaming_dagster.store.search_documents import Document, DocumentReader, Files, Scales
 from daydreaming_dagster.store.search_schema import COLUMNS, prepare_tables
@@ -120,7 +120,7 @@ class SearchIndex:
 
     def _refresh_stage(self, stage: Stage) -> Iterator[Refreshed]:
         started_ns = time.time_ns()
-        folders = dict(iter_folders(self._paths, stage))
+        folders = read_folder_times(self._paths, stage)
         known = dict(self._db.execute("SELECT gen_id, mtime_ns FROM generation WHERE stage = ?", (stage,)))
         gone = known.keys() - folders.keys()
         if gone:

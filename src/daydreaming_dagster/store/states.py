@@ -76,6 +76,7 @@ class GenerationState:
     has_text: bool = False
 
 
+DONE_STATE = GenerationState(Status.DONE, has_text=True)
 MISSING_STATE = GenerationState(Status.MISSING)
 
 
@@ -86,7 +87,7 @@ def read_state(store: GenerationStore, stage: Stage, gen_id: str) -> GenerationS
     try:
         with explain_os_errors(folder):
             if (folder / PARSED).exists():
-                return GenerationState(Status.DONE, has_text=True)
+                return DONE_STATE
             has_text = (folder / RAW).exists()
         metadata = store.find_raw_metadata(stage, gen_id)
     except StoreError as error:
