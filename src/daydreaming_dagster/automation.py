@@ -47,7 +47,7 @@ from daydreaming_dagster.resources.failures import explain_failures
 from daydreaming_dagster.resources.outcome_recorder import OutcomeRecorder
 from daydreaming_dagster.resources.recorder import EventRecorder
 from daydreaming_dagster.resources.workspace import WorkspaceResource
-from daydreaming_dagster.store.cohorts import iter_cohort_ids, read_cohort
+from daydreaming_dagster.store.cohort_files import iter_cohort_ids, read_cohort
 from daydreaming_dagster.store.input_versions import compute_input_versions
 from daydreaming_dagster.store.states import Status
 

@@ -14,7 +14,7 @@ from daydreaming_dagster.engine.workspace import Workspace
 from daydreaming_dagster.experiments.human_scores import read_human_scores
 from daydreaming_dagster.experiments.result_tables import write_parsed_scores, write_rating_table, write_ratings_long
 from daydreaming_dagster.explorer.human_panel import find_human_agreement
-from daydreaming_dagster.store.cohorts import read_cohort
+from daydreaming_dagster.store.cohort_files import read_cohort
 from daydreaming_dagster.store.human_ratings import read_ratings
 
 

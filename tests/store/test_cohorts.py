@@ -11,7 +11,8 @@ from tests.fakes.data_root import DataRoot, of_stage
 from daydreaming_dagster.domain.errors import ConfigurationError, InputErrors, MembershipError, StoreError
 from daydreaming_dagster.domain.membership import MEMBERSHIP_COLUMNS
 from daydreaming_dagster.domain.stages import Stage
-from daydreaming_dagster.store.cohorts import find_current_cohort_id, iter_cohort_ids, read_cohort, write_cohort
+from daydreaming_dagster.store.cohort_files import find_current_cohort_id, iter_cohort_ids, read_cohort
+from daydreaming_dagster.store.cohorts import write_cohort
 from daydreaming_dagster.store.combinations import read_combo_registry
 from daydreaming_dagster.store.generations import GenerationMetadata
 

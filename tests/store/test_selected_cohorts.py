@@ -11,7 +11,8 @@ from tests.fakes.data_root import DataRoot, of_stage
 from daydreaming_dagster.domain.errors import ConfigurationError, InputErrors
 from daydreaming_dagster.domain.membership import Member
 from daydreaming_dagster.domain.stages import Stage
-from daydreaming_dagster.store.cohorts import CohortPlan, read_cohort
+from daydreaming_dagster.store.cohort_files import read_cohort
+from daydreaming_dagster.store.cohorts import CohortPlan
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ def check(
 
     from daydreaming_dagster.cli.opening import open_workspace
     from daydreaming_dagster.experiments.store_checks import run_store_checks
-    from daydreaming_dagster.store.cohorts import find_current_cohort_id
+    from daydreaming_dagster.store.cohort_files import find_current_cohort_id
 
     workspace = open_workspace()
     results = list(run_store_checks(workspace, deep=deep))

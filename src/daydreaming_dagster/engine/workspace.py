@@ -1,32 +1,29 @@
-"""One data root, opened: its inputs, its cohorts, its generations, and the settings they are used with."""
+"""One data root, opened: its inputs, its cohorts, its generations, and the settings they are used with.
+
+What only some commands need (templates, parsers, the building of cohorts) is imported where it is used: nobody who asks
+how far a cohort has come should wait for it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-from daydreaming_dagster.domain.catalogue import Catalogue
 from daydreaming_dagster.domain.combinations import Combination
 from daydreaming_dagster.domain.errors import MembershipError
 from daydreaming_dagster.domain.experiment_config import ExperimentConfig
 from daydreaming_dagster.domain.membership import REBUILD_COMMAND, Cohort, Member
 from daydreaming_dagster.domain.stages import Stage
-from daydreaming_dagster.engine.recipe import Recipe
-from daydreaming_dagster.store.cohorts import (
-    CohortPlan,
-    find_current_cohort_id,
-    iter_cohort_ids,
-    plan_cohort,
-    read_cohort,
-    write_cohort,
-)
-from daydreaming_dagster.store.combinations import read_combo_registry
+from daydreaming_dagster.store.cohort_files import find_current_cohort_id, iter_cohort_ids, read_cohort
 from daydreaming_dagster.store.generations import GenerationStore
-from daydreaming_dagster.store.journal import has_leftovers, recover
-from daydreaming_dagster.store.ledger import Ledger
 from daydreaming_dagster.store.paths import DataPaths
-from daydreaming_dagster.store.raw_inputs import read_catalogue
+
+if TYPE_CHECKING:
+    from daydreaming_dagster.domain.catalogue import Catalogue
+    from daydreaming_dagster.engine.recipe import Recipe
+    from daydreaming_dagster.store.cohorts import CohortPlan
 
 
 @dataclass(frozen=True)
@@ -54,11 +51,16 @@ class Workspace:
         Raises:
             InputErrors: all their problems.
         """
+        from daydreaming_dagster.store.raw_inputs import read_catalogue
+
         return read_catalogue(self.paths)
 
     @cached_property
     def store(self) -> GenerationStore:
         """The generations; what a killed process left in its journal is put in place first."""
+        from daydreaming_dagster.store.journal import has_leftovers, recover
+        from daydreaming_dagster.store.ledger import Ledger
+
         store = GenerationStore(self.paths)
         if not self.read_only and has_leftovers(self.paths):
             ledger = Ledger(self.paths)
@@ -70,10 +72,14 @@ class Workspace:
 
     def plan_cohort(self) -> CohortPlan:
         """The cohort that the inputs describe; writes nothing."""
+        from daydreaming_dagster.store.cohorts import plan_cohort
+
         return plan_cohort(self.paths, self.catalogue, self.config, override=self.cohort_override, existing=self.store)
 
     def build_cohort(self) -> CohortPlan:
         """The cohort that the inputs describe, made real; doing it again changes nothing."""
+        from daydreaming_dagster.store.cohorts import write_cohort
+
         plan = self.plan_cohort()
         write_cohort(self.paths, plan)
         return plan
@@ -144,6 +150,9 @@ class Workspace:
 
     def recipe(self, combinations: Mapping[str, Combination] | None = None) -> Recipe:
         """How generations are made here; combinations that a cohort does not bring come from the registry."""
+        from daydreaming_dagster.engine.recipe import Recipe
+        from daydreaming_dagster.store.combinations import read_combo_registry
+
         known = {**read_combo_registry(self.paths), **(combinations or {})}
         return Recipe(self.catalogue, self.config, known, self.store)
 

@@ -23,7 +23,7 @@ from daydreaming_dagster.engine.workspace import Workspace
 from daydreaming_dagster.experiments.report_wording import join_words, show_effect, show_number, show_p
 from daydreaming_dagster.experiments.scope import Scope, list_experiments, read_scope, scope_of_cohort, scope_of_store
 from daydreaming_dagster.experiments.scope_tables import build_scope_ratings
-from daydreaming_dagster.store.cohorts import iter_cohort_ids, read_cohort
+from daydreaming_dagster.store.cohort_files import iter_cohort_ids, read_cohort
 from daydreaming_dagster.utils.wording import show_count, suggest
 
 KINDS: Mapping[str, tuple[str, ...]] = {

@@ -15,7 +15,7 @@ from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.workspace import Workspace
 from daydreaming_dagster.experiments.store_checks import read_summaries
 from daydreaming_dagster.store import files
-from daydreaming_dagster.store.cohorts import iter_cohort_ids, read_cohort
+from daydreaming_dagster.store.cohort_files import iter_cohort_ids, read_cohort
 from daydreaming_dagster.store.owners import is_alive, iter_owner_ids
 
 

@@ -20,7 +20,7 @@ from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.workspace import Workspace
 from daydreaming_dagster.experiments.reparse import Change, reparse, show_parsed
 from daydreaming_dagster.experiments.result_tables import build_aggregated_scores
-from daydreaming_dagster.store.cohorts import find_current_cohort_id, iter_cohort_ids, read_cohort
+from daydreaming_dagster.store.cohort_files import find_current_cohort_id, iter_cohort_ids, read_cohort
 from daydreaming_dagster.store.generations import GenerationMetadata, GenerationStore
 from daydreaming_dagster.store.index import Index, Summary, find_index_errors
 from daydreaming_dagster.store.states import Status

@@ -1,4 +1,4 @@
-"""Cohorts: planned from the inputs, written once, read often.
+"""Cohorts: planned from the inputs, and written once; `cohort_files.py` reads them.
 
 `plan_cohort` decides everything and writes nothing; `write_cohort` makes it real. A cohort that was built before and is
 still what the inputs ask for is taken as it stands: the same id, the same rows.
@@ -10,10 +10,9 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from daydreaming_dagster import __version__
@@ -26,9 +25,6 @@ from daydreaming_dagster.domain.manifest import build_frozen_part, describe_chan
 from daydreaming_dagster.domain.membership import (
     MEMBERSHIP_COLUMNS,
     MODE_CARTESIAN,
-    REBUILD,
-    REBUILD_COMMAND,
-    Cohort,
     Member,
     build_conflict_error,
     require_distinct_ids,
@@ -44,13 +40,13 @@ from daydreaming_dagster.domain.selection import Mode
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.store import files
 from daydreaming_dagster.store.blueprints import Blueprint, Rows, build_stored_member, read_blueprint
+from daydreaming_dagster.store.cohort_files import COHORT_NAME, find_combinations, read_cohort
 from daydreaming_dagster.store.combinations import find_unregistered, read_combo_registry, register_combinations
 from daydreaming_dagster.store.generations import GenerationStore
 from daydreaming_dagster.store.membership_csv import dump_membership, read_membership
 from daydreaming_dagster.store.paths import DataPaths
 
 _MEMBERSHIP_SHA256 = "membership_sha256"
-_COHORT_NAME = re.compile(r"\w[\w.+@~-]*")
 _COMPUTED_ID = re.compile(r"cohort-[0-9a-f]{12}")
 _RENDERING_MODES = (MODE_CARTESIAN, Mode.REGENERATE.value)
 _REBUILT = "The membership of '{}' was edited, damaged or lost since; it is built again."
@@ -149,59 +145,12 @@ def write_cohort(paths: DataPaths, plan: CohortPlan, *, clock: Callable[[], date
     return True
 
 
-def read_cohort(paths: DataPaths, cohort_id: str) -> Cohort:
-    """A cohort as it stands on disk.
-
-    Raises:
-        StoreError: there is no such cohort, or one of its files is damaged.
-    """
-    if not _COHORT_NAME.fullmatch(cohort_id) or not paths.cohort(cohort_id).is_dir():
-        built = list(iter_cohort_ids(paths))
-        known = f"Known: {', '.join(built[:5])}." if built else "None was built yet."
-        raise StoreError(
-            f"There is no cohort '{cohort_id}' in {paths.cohorts}. {known}",
-            fix=f"Name one that is there, or build it: {REBUILD_COMMAND}",
-            reason="cohort_missing",
-        )
-    manifest = files.find_json(paths.manifest(cohort_id)) or {}
-    members = read_membership(paths.membership(cohort_id), cohort_id, GenerationStore(paths))
-    try:
-        combinations = _find_combinations(manifest)
-    except (KeyError, TypeError, AttributeError) as error:
-        path = paths.manifest(cohort_id)
-        raise StoreError(f"{path} is damaged: its combinations cannot be read ({error!r}).", fix=REBUILD) from error
-    if not combinations:
-        # Older versions kept combinations in the registry only.
-        used = {member.combo_id for member in members}
-        combinations = {key: value for key, value in read_combo_registry(paths).items() if key in used}
-    return Cohort(cohort_id, manifest, members, combinations)
-
-
-def find_current_cohort_id(paths: DataPaths, override: str | None = None) -> str | None:
-    """The named cohort, else the one that was built last, else None."""
-    return override or next(iter_cohort_ids(paths), None)
-
-
-def iter_cohort_ids(paths: DataPaths) -> Iterator[str]:
-    """All cohorts of the data root, the one that was built last first."""
-    folders = paths.cohorts.iterdir() if paths.cohorts.is_dir() else ()
-    built = [(_find_built_at(folder), folder.name) for folder in folders]
-    return iter([name for time_ns, name in sorted(built, reverse=True) if time_ns])
-
-
-def _find_built_at(folder: Path) -> int:
-    for name in ("manifest.json", "membership.csv"):
-        if (folder / name).is_file():
-            return (folder / name).stat().st_mtime_ns
-    return 0
-
-
 def _now() -> datetime:
     return datetime.now(UTC)
 
 
 def _require_name(override: str) -> str:
-    if not _COHORT_NAME.fullmatch(override):
+    if not COHORT_NAME.fullmatch(override):
         raise ConfigurationError(
             f"'{override}' cannot be the name of a cohort: it becomes a folder.",
             fix="Use letters, digits and . _ - + @ ~ in DD_COHORT (or in the run config).",
@@ -291,13 +240,6 @@ def _note_bare_concepts(catalogue: Catalogue, combinations: Iterable[Combination
     ]
 
 
-def _find_combinations(manifest: Mapping[str, Any]) -> dict[str, Combination]:
-    return {
-        combo_id: Combination(combo_id, tuple(value["concept_ids"]), value["description_level"], value["k_max"])
-        for combo_id, value in manifest.get("combinations", {}).items()
-    }
-
-
 def _describe_since(cohort_id: str, stored: Mapping[str, Any], manifest: Mapping[str, Any]) -> list[str]:
     return (
         [f"Since '{cohort_id}' was built: {change}" for change in describe_changes(stored, manifest)] if stored else []
@@ -306,7 +248,7 @@ def _describe_since(cohort_id: str, stored: Mapping[str, Any], manifest: Mapping
 
 def _read_rows(paths: DataPaths, cohort_id: str, stored: _Stored, existing: GenerationStore) -> Rows:
     members = read_membership(paths.membership(cohort_id), cohort_id, existing)
-    return Rows(members, _find_combinations(stored.manifest))
+    return Rows(members, find_combinations(stored.manifest))
 
 
 # New rows -----------------------------------------------------------------------------------------------------------

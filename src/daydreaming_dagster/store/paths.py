@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from daydreaming_dagster.domain.stages import Stage
-from daydreaming_dagster.settings import Settings
+
+if TYPE_CHECKING:
+    from daydreaming_dagster.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)

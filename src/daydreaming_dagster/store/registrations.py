@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from daydreaming_dagster.domain.errors import StoreError
 from daydreaming_dagster.domain.membership import Cohort
 from daydreaming_dagster.store import files
-from daydreaming_dagster.store.cohorts import iter_cohort_ids, read_cohort
+from daydreaming_dagster.store.cohort_files import iter_cohort_ids, read_cohort
 from daydreaming_dagster.store.paths import DataPaths
 
 

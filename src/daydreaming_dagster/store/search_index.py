@@ -27,7 +27,7 @@ from typing import Any
 from daydreaming_dagster.domain.errors import DayDreamingError, StoreError
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.store.cache_files import open_cache, open_for_reading
-from daydreaming_dagster.store.cohorts import iter_cohort_ids, read_cohort
+from daydreaming_dagster.store.cohort_files import iter_cohort_ids, read_cohort
 from daydreaming_dagster.store.combinations import read_combo_registry
 from daydreaming_dagster.store.generations import GenerationStore
 from daydreaming_dagster.store.index import read_folder_times
