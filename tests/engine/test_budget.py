@@ -8,12 +8,28 @@ import pytest
 from tests.store.outcomes import make_call
 
 from daydreaming_dagster.domain.catalogue import Endpoint, Model
-from daydreaming_dagster.domain.errors import BudgetExhaustedError, ConfigurationError
+from daydreaming_dagster.domain.errors import BudgetExhaustedError, ConfigurationError, DayDreamingError
 from daydreaming_dagster.engine.budget import Budget, BudgetLimits
+from daydreaming_dagster.engine.callbook import Call, CallBook
 from daydreaming_dagster.engine.prices import compute_cost_usd, compute_worst_case, require_priced
+from daydreaming_dagster.engine.records import RunInfo
 from daydreaming_dagster.llm.protocol import ChatRequest
-from daydreaming_dagster.store.ledger import Amount, Ledger, build_scopes
+from daydreaming_dagster.store.journal import Entry
+from daydreaming_dagster.store.ledger import Amount, CallRow, Ledger, build_scopes
 from daydreaming_dagster.store.paths import DataPaths
+
+
+class _Recorder:
+    def __init__(self) -> None:
+        self.reasons: list[str] = []
+
+    def note(self, call: CallRow) -> None:
+        raise AssertionError(f"{call.call_id} was opened before")
+
+    def record(self, entry: Entry) -> None:
+        assert entry.call is not None
+        self.reasons.append(entry.call.reason)
+
 
 SCOPES = build_scopes("run-1", "cohort-1")
 PAID = Endpoint("paid", "openai", "http://127.0.0.1/v1")
@@ -37,6 +53,21 @@ def test_a_call_is_reserved_at_its_worst_and_settled_at_what_it_cost(ledger: Led
     assert budget.try_reserve(worst) is None, "it may fit when the first has ended"
     budget.settle(worst, Amount(0.1, 5))
     assert budget.try_reserve(worst) == 0.0
+
+
+def test_a_call_that_is_closed_twice_is_settled_once(ledger: Ledger) -> None:
+    recorder = _Recorder()
+    budget = Budget(ledger, "a", SCOPES, BudgetLimits(usd=1.0))
+    book = CallBook(recorder, RunInfo("run-1"), "a", budget)
+    worst = Amount(0.6, 10)
+    assert budget.try_reserve(worst) == 0.0
+    call = Call(make_call("c-1"), worst)
+    book.close_failed(call, DayDreamingError("It broke.", fix="Look."), 0.5)
+    book.close_unseen(call)
+    assert recorder.reasons == ["given_up"], "what broke after the end is written down as unknown"
+    with pytest.raises(BudgetExhaustedError):
+        budget.try_reserve(worst)
+    assert budget.try_reserve(Amount(0.4, 10)) == 0.0, "0.5 were spent, and nothing more is kept back"
 
 
 def test_when_nothing_is_under_way_and_the_worst_does_not_fit_the_budget_is_reached(ledger: Ledger) -> None:

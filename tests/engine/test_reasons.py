@@ -8,6 +8,7 @@ from tests.engine.test_forecast import make_workspace, run_all
 
 from daydreaming_dagster.domain.membership import Member
 from daydreaming_dagster.domain.stages import Stage
+from daydreaming_dagster.engine.plan import Action, decide
 from daydreaming_dagster.engine.reasons import explain, find_first_difference
 from daydreaming_dagster.engine.staleness import find_stale
 from daydreaming_dagster.engine.workspace import Workspace
@@ -119,3 +120,16 @@ def test_a_response_without_a_score_is_read_again_by_a_run_and_nobody_is_called(
     assert told.next_action == "parse again"
     assert "reads the stored response again, which is free, and calls nobody" in " ".join(told.because)
     assert told.fix == "daydreaming run --retry parse_failed"
+
+
+def test_what_cannot_be_read_may_have_been_paid_for_and_is_called_again_only_when_told_to(workspace: Workspace) -> None:
+    member = members(workspace, Stage.EVALUATION)[0]
+    folder = workspace.store.folder(Stage.EVALUATION, member.gen_id)
+    (folder / "parsed.txt").unlink()
+    (folder / "raw_metadata.json").write_text("{")
+    told = explain(workspace.recipe(), member)
+    assert told.next_action == "nothing"
+    assert "is not valid JSON" in " ".join(told.because)
+    assert "it may have been paid for" in " ".join(told.because)
+    assert told.fix == "daydreaming run --retry store"
+    assert decide(told.state, ["store"]) is Action.CALL

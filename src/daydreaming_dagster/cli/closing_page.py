@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from textwrap import wrap
 
@@ -14,7 +15,7 @@ from rich.table import Table
 from daydreaming_dagster.cli.console import out, print_error, print_line, show_command
 from daydreaming_dagster.cli.forecast_table import describe_accuracy
 from daydreaming_dagster.domain.catalogue import Template
-from daydreaming_dagster.domain.errors import DayDreamingError
+from daydreaming_dagster.domain.errors import DayDreamingError, StoreError
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.plan import Plan
 from daydreaming_dagster.engine.progress import Progress
@@ -50,15 +51,25 @@ def print_work(board: RunBoard, *, again: bool = False) -> None:
     _print_failures(progress, report.errors)
     _print_undone(progress, was_interrupted=board.was_interrupted)
     _print_spending(report)
-    if plan.held:
-        reasons = sorted({failure.reason for _, failure in plan.held})
-        print_line(
-            f"[yellow]{len(plan.held)} failed earlier for a lasting reason and were left alone; call them again with "
-            f"--retry {','.join(reasons)}[/]"
-        )
+    _print_held(plan)
     for reason, error in report.errors.items():
         if reason not in {failed for _, failed in progress.failures}:
             print_error(error)
+
+
+def _print_held(plan: Plan) -> None:
+    held = Counter(failure.reason for _, failure in plan.held)
+    if unreadable := held.pop(StoreError.reason, 0):
+        gen_id = next(member.gen_id for member, failure in plan.held if failure.reason == StoreError.reason)
+        print_line(
+            f"[yellow]{unreadable} cannot be read and were left alone, because they may have been paid for; --retry "
+            f"{StoreError.reason} calls them again. What is wrong: daydreaming why {gen_id}[/]"
+        )
+    if held:
+        print_line(
+            f"[yellow]{held.total()} failed earlier for a lasting reason and were left alone; call them again with "
+            f"--retry {','.join(sorted(held))}[/]"
+        )
 
 
 def describe_work(plan: Plan, report: RunReport) -> str:

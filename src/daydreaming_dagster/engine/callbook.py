@@ -32,10 +32,17 @@ class CallRecorder(Protocol):
 
 @dataclass(slots=True)
 class Call:
-    """A call under way."""
+    """A call under way.
+
+    Attributes:
+        row: as it was written down before it was sent.
+        worst: what the budget keeps for it.
+        is_settled: the budget has what it kept back, and counts what was spent.
+    """
 
     row: CallRow
     worst: Amount
+    is_settled: bool = False
 
 
 class CallBook:
@@ -162,6 +169,7 @@ class CallBook:
         self._recorder.record(Entry(row))
 
     def _settle(self, call: Call, row: CallRow) -> CallRow:
-        if self._budget is not None:
+        if self._budget is not None and not call.is_settled:
             self._budget.settle(call.worst, row.spent, row.llm_model_id)
+        call.is_settled = True
         return row

@@ -82,8 +82,9 @@ class Maker:
     def judge(self, attempt: Attempt, response: ChatResponse) -> Outcome:
         """What is stored of an answer, usable or not."""
         member = attempt.member
-        text = response.text.replace("\r\n", "\n")
-        response = replace(response, text=text)
+        if "\r\n" in response.text:
+            response = replace(response, text=response.text.replace("\r\n", "\n"))
+        text = response.text
         failure, parsed = self._read(member, text, response.finish_reason)
         raw = attempt.build_raw_metadata(self.run_info, self.recipe.store, response, failure)
         return self._outcome(member, attempt.metadata, attempt.prompt, text, raw, parsed)

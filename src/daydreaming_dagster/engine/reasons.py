@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from daydreaming_dagster.domain.errors import DayDreamingError
+from daydreaming_dagster.domain.errors import DayDreamingError, StoreError
 from daydreaming_dagster.domain.membership import Member
 from daydreaming_dagster.engine.plan import Action, decide
 from daydreaming_dagster.engine.recipe import Recipe
@@ -68,7 +68,8 @@ def explain(recipe: Recipe, member: Member, calls: Iterable[CallRow] = ()) -> Re
     because: list[str] = []
     changes: tuple[Difference, ...] = ()
     fix = ""
-    if state.has_text:
+    is_readable = state.failure is None or state.failure.reason != StoreError.reason
+    if state.has_text and is_readable:
         changes = tuple(find_changes(recipe, member))
     match state.status:
         case Status.DONE:
@@ -85,7 +86,8 @@ def explain(recipe: Recipe, member: Member, calls: Iterable[CallRow] = ()) -> Re
         case Status.FAILED if state.failure is not None:
             because.append(f"It failed ({state.failure.reason}): {state.failure.message}")
             because.append(_describe_prospect(state.failure, action))
-            fix = f"daydreaming run --retry {state.failure.reason}" if state.failure.lasting else "daydreaming run"
+            waits = state.failure.lasting or action is None
+            fix = f"daydreaming run --retry {state.failure.reason}" if waits else "daydreaming run"
     if changes:
         names = ", ".join(change.what for change in changes)
         because.append(
@@ -105,6 +107,8 @@ def explain(recipe: Recipe, member: Member, calls: Iterable[CallRow] = ()) -> Re
 
 
 def _describe_prospect(failure: Failure, action: Action | None) -> str:
+    if failure.reason == StoreError.reason:
+        return "A run leaves it alone, because it may have been paid for. Restore the file, or delete it: a run reads what is left."
     if not failure.lasting:
         return "The failure is passing: the next run tries again."
     if action is Action.PARSE:

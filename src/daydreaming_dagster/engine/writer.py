@@ -27,7 +27,7 @@ LEAST_FREE_BYTES = 64 * 1024 * 1024
 
 _GATHERING_S = 0.05
 """How long the first answer of a batch waits for others: waiting for the disk costs as much for one as for many."""
-_LONG_RUN = 100
+_LONG_RUN = 30
 """Generations after which a process for their folders is worth its start."""
 _WORTH_HANDING_OVER = 4
 _BOOKING_INTERVAL_S = 0.5

@@ -203,13 +203,15 @@ class GenerationStore:
 
     def find_metadata(self, stage: Stage, gen_id: str) -> GenerationMetadata | None:
         """What was asked for; None when there is no such generation."""
-        path = self.folder(stage, gen_id) / METADATA
-        with files.explain_os_errors(path):
-            try:
-                path.stat()  # asked of every new generation, and costs much less than an attempt to read
-            except (FileNotFoundError, NotADirectoryError):
-                return None
-        value = files.find_json(path)
+        _require_safe(gen_id)
+        path = f"{self._stage_folders[stage]}/{gen_id}/{METADATA}"
+        try:
+            os.stat(path)  # noqa: PTH116 - asked of every new generation, and costs much less than an attempt to read
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError:
+            pass  # what is wrong is told by who reads it
+        value = files.find_json(Path(path))
         return None if value is None else GenerationMetadata.of_json(value, stage, gen_id)
 
     def find_prompt(self, stage: Stage, gen_id: str) -> str | None:
