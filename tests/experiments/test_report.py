@@ -125,9 +125,9 @@ def templates_gone(root: RatedRoot) -> None:
 CASES = {
     one_essay: "1 essay about 1 combination",
     one_judge: "Only one judge rated coherence and novelty.",
-    all_equal: "judge gave all 3 essays the same score with novelty (5.0). That ranks nothing.",
-    all_at_the_top: "the same score with novelty (9.0)",
-    all_missing: "100\N{NO-BREAK SPACE}% of the ratings are missing (6 of 6).",
+    all_equal: "judge gave all essays the same score with coherence (5.0, 3 essays) and novelty (5.0, 3 essays). That",
+    all_at_the_top: "and novelty (9.0, 3 essays). That ranks nothing.",
+    all_missing: "All 6 ratings are missing, so that nothing can be said about any essay.",
     nothing_came: "6 without a score: timeout",
     nothing_made: "No essay has a usable rating, so nothing was found.",
     off_the_scale: "6 without a score: score_off_scale",
@@ -553,3 +553,33 @@ def test_a_picture_without_data_is_a_sentence_in_the_report(root: RatedRoot) -> 
     page = render_html(build_document(material, [empty], [], NOW))
     assert "Do the judges agree? No picture: no two judges rated the same essays." in text_of(page)
     assert "img" not in Elements(page).tags
+
+
+def test_what_was_never_asked_for_was_not_made_up_either(root: RatedRoot) -> None:
+    (root.paths.raw / "llm_endpoints.csv").write_text(
+        "endpoint,kind,base_url,api_key_env,extra_body\nopenrouter,scripted,,,\n"
+    )
+    nothing_made(root)
+    assert not any("made up" in caveat for caveat in find_caveats(look_at(root)))
+    root.run(spread)
+    assert "made up by a script" in find_caveats(look_at(root))[0]
+
+
+def test_a_rubric_that_is_gone_is_no_pattern_of_missing_ratings(root: RatedRoot) -> None:
+    root.write_concepts([f"concept-{number}" for number in range(6)])
+    add_judges(root)
+    root.run(spread)
+    root.write_templates(Stage.EVALUATION, {"novelty": "Judge: {{ response }}"})
+    caveats = find_caveats(look_at(root))
+    assert any("coherence is no longer among the evaluation templates" in caveat for caveat in caveats)
+    assert not any("not missing at random" in caveat for caveat in caveats)
+
+
+def test_answers_that_were_not_read_and_damaged_files_are_told_in_words(root: RatedRoot) -> None:
+    members = root.run(spread)
+    first, second, *_ = evaluations(members)
+    (root.store.folder(Stage.EVALUATION, first.gen_id) / "parsed.txt").unlink()
+    (root.store.folder(Stage.EVALUATION, second.gen_id) / "metadata.json").write_text("{broken")
+    (caveat,) = [text for text in find_caveats(look_at(root)) if "evaluations are not done" in text]
+    assert "1 store (a file is damaged or cannot be read)" in caveat
+    assert "answered, but not read yet: 1" in caveat

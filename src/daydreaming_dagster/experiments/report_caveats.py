@@ -55,6 +55,8 @@ def find_caveats(material: Material) -> list[str]:
 
 
 def _invented(material: Material) -> Iterator[str]:
+    if material.data.calls.is_empty():
+        return
     writers = material.kinds_of_models("generator_model").get("scripted", [])
     judges = material.kinds_of_models("judge_model").get("scripted", [])
     if writers or judges:
@@ -84,7 +86,11 @@ def _unfinished(material: Material) -> Iterator[str]:
         if done < stage.total:
             reasons = [f"{count} {name_reason(reason)}" for reason, count in stage.failures.most_common()]
             not_made = stage.counts[Status.MISSING]
-            parts = [f"failed: {', '.join(reasons)}"] * bool(reasons) + [f"not made: {not_made:,}"] * bool(not_made)
+            unread = stage.counts[Status.UNPARSED]
+            parts = [f"failed: {', '.join(reasons)}"] * bool(reasons)
+            parts += [f"answered, but not read yet: {unread:,}"] * bool(unread) + [f"not made: {not_made:,}"] * bool(
+                not_made
+            )
             left = stage.total - done
             text = f"{left:,} of {show_count(stage.total, stage.stage)} {'is' if left == 1 else 'are'} not done"
             waiting = count_without_essay(material) if stage.stage is Stage.EVALUATION else 0
@@ -100,7 +106,9 @@ def _older_texts(material: Material) -> Iterator[str]:
 def _missing(material: Material) -> Iterator[str]:
     ratings = material.ratings
     asked, missing = ratings.height, ratings["value"].null_count()
-    if asked and missing / asked > MUCH_MISSING:
+    if asked and missing == asked:
+        yield f"All {asked:,} ratings are missing, so that nothing can be said about any essay."
+    elif asked and missing / asked > MUCH_MISSING:
         yield (
             f"{show_share(missing / asked)} of the ratings are missing ({missing} of {asked}). If they are missing for "
             "a reason that has to do with the essays, every mean below is off by an amount that nobody can know."
@@ -110,7 +118,7 @@ def _missing(material: Material) -> Iterator[str]:
 def _uneven_missing(material: Material) -> Iterator[str]:
     for column in (*ARM, "judge_model", "evaluation_template"):
         shares = (
-            material.ratings.filter(pl.col(column).is_not_null())
+            material.ratings.filter(pl.col(column).is_not_null(), pl.col("parse_status") != "scale_unknown")
             .group_by(column)
             .agg(pl.col("value").is_null().mean().alias("share"), pl.len().alias("n"))
             .filter(pl.col("n") >= 10)
@@ -216,12 +224,13 @@ def _ends_of_scale(material: Material) -> Iterator[str]:
 
 
 def _all_equal(material: Material) -> Iterator[str]:
-    for row in material.table("rating_health").iter_rows(named=True):
-        if row["points_used"] == 1 and row["n"] > 1:
-            yield (
-                f"{row['judge_model']} gave all {row['n']} essays the same score with {row['evaluation_template']} "
-                f"({show_number(row['mean'], 1)}). That ranks nothing."
-            )
+    same = material.table("rating_health").filter(pl.col("points_used") == 1, pl.col("n_essays") > 1)
+    for (judge,), rows in same.group_by("judge_model", maintain_order=True):
+        words = [
+            f"{row['evaluation_template']} ({show_number(row['mean'], 1)}, {row['n_essays']:,} essays)"
+            for row in rows.iter_rows(named=True)
+        ]
+        yield f"{judge} gave all essays the same score with {join_words(words)}. That ranks nothing."
 
 
 def _length(material: Material) -> Iterator[str]:

@@ -18,6 +18,15 @@ _REASONS: Mapping[str, str] = {
     "not_parsed": "not read yet",
     "score_off_scale": "score off the scale",
     "scale_unknown": "rubric no longer among the inputs",
+    "score_not_finite": "not a number",
+    "score_empty": "the file with the score is empty",
+    "store": "a file is damaged or cannot be read",
+    "metadata_corrupt": "a file is damaged",
+    "raw_metadata_corrupt": "a file is damaged",
+    "parsed_corrupt": "a file is damaged",
+    "rate_limited": "too many calls for the provider",
+    "transport": "the connection failed",
+    "refused": "the provider refused",
 }
 """What the commonest reason codes mean."""
 
