@@ -108,7 +108,10 @@ def explain(recipe: Recipe, member: Member, calls: Iterable[CallRow] = ()) -> Re
 
 def _describe_prospect(failure: Failure, action: Action | None) -> str:
     if failure.reason == StoreError.reason:
-        return "A run leaves it alone, because it may have been paid for. Restore the file, or delete it: a run reads what is left."
+        return (
+            "A run leaves it alone, because it may have been paid for. Restore the file, or delete it: a run reads "
+            "what is left."
+        )
     if not failure.lasting:
         return "The failure is passing: the next run tries again."
     if action is Action.PARSE:
