@@ -18,10 +18,10 @@ from daydreaming_dagster.experiments.report import build_document, reports_folde
 from daydreaming_dagster.experiments.report_caveats import find_caveats
 from daydreaming_dagster.experiments.report_document import Bullets, Document, Grid
 from daydreaming_dagster.experiments.report_essays import excerpt
-from daydreaming_dagster.experiments.report_findings import summarise_construct
 from daydreaming_dagster.experiments.report_html import escape_markdown, render_html, render_markdown
 from daydreaming_dagster.experiments.report_material import Material, read_material
 from daydreaming_dagster.experiments.report_plots import PLOTS, DrawnPlot
+from daydreaming_dagster.experiments.report_summary import summarise_construct
 from daydreaming_dagster.experiments.scope import read_scope
 from daydreaming_dagster.store import files
 
@@ -583,3 +583,22 @@ def test_answers_that_were_not_read_and_damaged_files_are_told_in_words(root: Ra
     (caveat,) = [text for text in find_caveats(look_at(root)) if "evaluations are not done" in text]
     assert "1 store (a file is damaged or cannot be read)" in caveat
     assert "answered, but not read yet: 1" in caveat
+
+
+def test_essays_that_are_all_rated_the_same_are_no_ranking(root: RatedRoot) -> None:
+    all_equal(root)
+    told = text_of(write_out(look_at(root))[1])
+    assert told.count("All essays have the same mean: none was found better than another.") == 2
+    assert "The 3 best of 3. All have the same mean." in told
+    assert "How far the judges agree is not estimable: no two ratings of one unit, or all ratings are equal;" in told
+    assert "There is nothing to compare: one draft template, one essay template and one writer." in told
+
+
+def test_more_writers_than_can_be_compared_are_told_with_the_command(root: RatedRoot) -> None:
+    root.write_concepts(("mind-wandering", "economic-moat"))
+    root.write_models(writers=[f"writer-{number}" for number in range(9)], judges=["judge"])
+    root.write_templates(Stage.ESSAY, {"narrative": "Tell: {{ draft_block }}", "plain": "Say: {{ draft_block }}"})
+    root.run(spread)
+    told = text_of(write_out(look_at(root))[1])
+    assert "There are more than 8 of generator model: not every one is compared with every other." in told
+    assert re.search(r"(narrative − plain|plain − narrative) \(essay template\)", told)

@@ -16,7 +16,7 @@ from daydreaming_dagster.experiments.report_caveats import find_caveats
 from daydreaming_dagster.experiments.report_diversity import build_diversity_section
 from daydreaming_dagster.experiments.report_document import Block, Bullets, Document, Paragraph, Picture, Section
 from daydreaming_dagster.experiments.report_essays import build_essay_section
-from daydreaming_dagster.experiments.report_findings import build_findings_sections, summarise_construct
+from daydreaming_dagster.experiments.report_findings import build_findings_sections
 from daydreaming_dagster.experiments.report_html import render_html, render_markdown
 from daydreaming_dagster.experiments.report_material import Material, read_material
 from daydreaming_dagster.experiments.report_plots import DrawnPlot, draw_plots, write_plots
@@ -26,6 +26,7 @@ from daydreaming_dagster.experiments.report_run import (
     build_health_section,
     build_run_section,
 )
+from daydreaming_dagster.experiments.report_summary import summarise_construct
 from daydreaming_dagster.experiments.scope import Scope, read_scope
 from daydreaming_dagster.store import files
 from daydreaming_dagster.store.paths import DataPaths

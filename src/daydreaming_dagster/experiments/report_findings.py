@@ -8,8 +8,9 @@ from typing import Any
 
 import polars as pl
 
+from daydreaming_dagster.analysis.comparison import ARM
 from daydreaming_dagster.experiments.report_document import Block, Bullets, Grid, Paragraph, Section
-from daydreaming_dagster.experiments.report_material import Material
+from daydreaming_dagster.experiments.report_material import MOST_LEVELS, Material
 from daydreaming_dagster.experiments.report_wording import (
     NOT_ESTIMABLE,
     join_words,
@@ -25,10 +26,8 @@ from daydreaming_dagster.utils.wording import show_count
 _SHOWN_ENTRIES = 10
 _SHOWN_CONTRASTS = 15
 _SHOWN_EFFECTS = 12
-_SUMMED_UP = 3
-_FOUND = 0.05
-_HARDLY_ANY = 0.05
-"""Reliability of the means of essays; with less a ranking shows next to nothing."""
+FOUND = 0.05
+"""Adjusted p below which a difference counts as found."""
 _ROUGH = 0.5
 """Lower end of a predicted reliability below which the prediction is a guess."""
 _WITHOUT_OWN_FAMILY = " Without own family: the estimate without judges of the writer's own family."
@@ -51,13 +50,8 @@ def build_findings_sections(material: Material) -> list[Section]:
     return [_build_construct(material, construct) for construct in material.constructs]
 
 
-def summarise_construct(material: Material, construct: str) -> str:
-    """The construct in short: its level, its best entry, whether the order means anything, and what stands out."""
-    summaries = (_describe_level, _summarise_order, _summarise_contrasts, _summarise_concepts)
-    return f"{construct}: {' '.join(filter(None, (summarise(material, construct) for summarise in summaries)))}"
-
-
-def _describe_level(material: Material, construct: str) -> str:
+def describe_level(material: Material, construct: str) -> str:
+    """How many ratings a construct has, and their mean on its scale."""
     rated = material.rated.filter(pl.col("construct") == construct)
     if rated.is_empty():
         return "no rating at all."
@@ -68,108 +62,23 @@ def _describe_level(material: Material, construct: str) -> str:
     return f"{show_count(rated.height, 'rating')} of {essays}, mean {show_number(mean)}{on}."
 
 
-def _summarise_order(material: Material, construct: str) -> str:
-    entries = _entries(material, construct, "essay")
-    if entries.is_empty():
-        return ""
-    row = entries.row(0, named=True)
-    if row["shrunken"] is None:
-        return "How far the order of the essays is more than chance cannot be estimated."
-    current = material.table("d_study", construct).filter(pl.col("is_current"))
-    # Of all reliabilities the one that asks what this panel, whoever sits on it, makes of differences between essays.
-    reliability, lowest = current.select("e_rho2", "e_rho2_low").row(0) if current.height else (None, None)
-    if reliability is not None and reliability < _HARDLY_ANY:
-        return "The order of the essays is not distinguishable from chance."
-    about = f"{material.name_concepts(row['combo_id'])}, by {row['generator_model'] or 'an unknown writer'}"
-    estimate = show_interval(row["shrunken"], row["low"], row["high"])
-    tied = entries.filter(pl.col("rank") == 1).height
-    which = "The best essay" if tied == 1 else f"One of {tied} essays with the best estimate"
-    text = f"{which}, {row['id']} ({about}), is estimated at {estimate}{_rate_by_others(row)}"
-    if row["p_top_k"] is not None:
-        text += f" and is {_name_top(row['k'])} with a probability of {_show_chance(row['p_top_k'])}"
-    if lowest is not None and lowest < _HARDLY_ANY:
-        text += "; but that the whole order is chance cannot be ruled out"
-    return f"{text}."
-
-
-def _rate_by_others(row: dict[str, Any]) -> str:
-    """An entry's estimate without judges of its writer's own family; nothing where all are of others or too few are."""
-    if not row["n_other_family"]:
-        return " by judges of its writer's own family"
-    if row["n_other_family"] == row["n"] or row["other_family_shrunken"] is None:
-        return ""
-    figures = (row["other_family_shrunken"], row["other_family_low"], row["other_family_high"])
-    return f" (without judges of its writer's own family {show_interval(*figures)})"
-
-
-def _summarise_contrasts(material: Material, construct: str) -> str:
-    rows = material.contrasts.filter(pl.col("construct") == construct, pl.col("is_comparable"))
-    if rows.is_empty():
-        return ""
-    found = rows.filter(pl.col("p_holm") < _FOUND)
-    if found.is_empty():
-        return _describe_nearest(rows)
-    words = [_summarise_contrast(material, row) for row in found.head(_SUMMED_UP).iter_rows(named=True)]
-    more = f", and {found.height - _SUMMED_UP} more differences" if found.height > _SUMMED_UP else ""
-    return f"{join_words(words)}{more}."
-
-
-def _describe_nearest(rows: pl.DataFrame) -> str:
-    """That nothing was found, and how near the nearest came; nothing can be found where there is no interval."""
-    nothing = "No template or model can be told to be better than another"
-    known = rows.filter(pl.col("low").is_not_null())
-    if known.is_empty():
-        return f"{nothing}: there are too few combinations for that."
-    row = known.sort("p_holm", nulls_last=True, maintain_order=True).row(0, named=True)
-    sign = _sign_of(row)
-    better, worse = (row["a"], row["b"])[::sign]
-    return (
-        f"{nothing}; nearest to it comes {better} over {worse} with {_show_effect(row, sign)} points "
-        f"(p {show_p(row['p'])}, adjusted for all comparisons {show_p(row['p_holm'])})."
-    )
-
-
-def _summarise_contrast(material: Material, row: dict[str, Any]) -> str:
-    sign = _sign_of(row)
-    better, worse = (row["a"], row["b"])[::sign]
-    units = show_count(row["n_clusters"], "combination")
-    kind = "writer" if row["by"] == "generator_model" else row["by"].replace("_", " ")
-    text = f"{kind} {better} is better than {worse} by {_show_effect(row, sign)} points over {units}"
-    if (others := _find_without_own_family(material, row)) is None:
-        return text
-    return f"{text} (without judges of the writer's own family {_show_effect(others, sign)})"
-
-
-def _show_effect(row: dict[str, Any], sign: int = 1) -> str:
+def show_contrast(row: dict[str, Any], sign: int = 1) -> str:
+    """The difference of a comparison with its interval, or that there is none."""
     return show_effect(row, sign) if row["is_comparable"] else "not comparable"
 
 
-def _find_without_own_family(material: Material, row: dict[str, Any]) -> dict[str, Any] | None:
+def find_without_own_family(material: Material, row: dict[str, Any]) -> dict[str, Any] | None:
     """The same comparison without judges of the writer's own family; None where no judge is of one."""
     same = [pl.col(name) == row[name] for name in ("by", "construct", "a", "b")]
     found = material.other_family_contrasts.filter(*same)
     return found.row(0, named=True) if found.height else None
 
 
-def _summarise_concepts(material: Material, construct: str) -> str:
-    found = material.table("concept_effects", construct).filter(pl.col("p_fdr") < _FOUND)
-    if found.is_empty():
-        return ""
-    best = found.sort(pl.col("estimate").abs(), descending=True).row(0, named=True)
-    names = " with ".join(name for name in (best["concept_a"], best["concept_b"]) if name)
-    others = "" if found.height == 1 else f", the largest of {found.height} effects of concepts that stand out"
-    same = [pl.col(name).eq_missing(best[name]) for name in ("construct", "effect", "concept_a", "concept_b")]
-    rows = material.other_family_effects.filter(*same).rows(named=True)
-    known = rows and rows[0]["estimate"] is not None
-    kin = f" (without judges of the writer's own family {_show_estimate(rows[0])})" if known else ""
-    return f"{names} makes {_show_estimate(best)} points of difference{kin}{others}."
-
-
 def _build_construct(material: Material, construct: str) -> Section:
     rubrics = material.rubrics_of(construct)
     title = f"{construct} (LLM-judged)"
     blocks: list[Block] = [Paragraph(_describe_rubric(material, construct))] if rubrics else []
-    level = _describe_level(material, construct)
+    level = describe_level(material, construct)
     blocks.append(Paragraph(f"{level[0].upper()}{level[1:]}", is_lead=True))
     if material.rated.filter(pl.col("construct") == construct).is_empty():
         return Section(title, blocks)
@@ -193,12 +102,18 @@ def _describe_rubric(material: Material, construct: str) -> str:
     return ". ".join(words) + "."
 
 
-def _entries(material: Material, construct: str, level: str) -> pl.DataFrame:
+def are_equal(entries: pl.DataFrame) -> bool:
+    """Whether all entries of a ranking have the same mean."""
+    return entries["raw_mean"].round(9).n_unique() == 1
+
+
+def find_entries(material: Material, construct: str, level: str) -> pl.DataFrame:
+    """The ranking of essays, or of combinations, on a construct."""
     return material.table("ranking", construct).filter(pl.col("level") == level)
 
 
 def _ranking_blocks(material: Material, construct: str, level: str) -> Iterator[Block]:
-    entries = _entries(material, construct, level)
+    entries = find_entries(material, construct, level)
     if entries.is_empty():
         yield Paragraph(f"No {level} was rated.")
         return
@@ -215,8 +130,10 @@ def _ranking_blocks(material: Material, construct: str, level: str) -> Iterator[
     also = f" ({tied} more share the rank of the last one)" if tied else ""
     meaning = (
         "Estimate: drawn towards the mean by the share of the spread that is noise, because the first of many is "
-        f"partly lucky. {chance}: probability of being {_name_top(k)}.{_WITHOUT_OWN_FAMILY if others else ''}"
+        f"partly lucky. {chance}: probability of being {name_top(k)}.{_WITHOUT_OWN_FAMILY if others else ''}"
         if estimable
+        else "All have the same mean."
+        if entries.height > 1 and are_equal(entries)
         else "How much of their order is chance cannot be estimated."
     )
     yield Grid(f"The {len(rows)} best of {entries.height}{also}. {meaning}", headers, rows, n_text=2)
@@ -224,11 +141,12 @@ def _ranking_blocks(material: Material, construct: str, level: str) -> Iterator[
         yield Paragraph(f"Note: {note}.")
 
 
-def _name_top(k: int) -> str:
+def name_top(k: int) -> str:
+    """What an entry is a candidate for."""
     return "truly the best" if k == 1 else f"among the {k} truly best"
 
 
-def _show_chance(p: float | None) -> str:
+def show_chance(p: float | None) -> str:
     """A probability that was simulated, so that none at all only means very few."""
     return show_share(p if p is None else max(p, 0.001))
 
@@ -242,15 +160,21 @@ def _ranking_cells(material: Material, row: dict[str, Any], headers: Sequence[st
         "without own family": show_interval(*without) if row["n_other_family"] else "no ratings",
     }
     first = [row["id"], f"{material.name_concepts(row['combo_id'])}{writer}", last["raw mean"]]
-    estimate = [show_interval(row["shrunken"], row["low"], row["high"]), _show_chance(row["p_top_k"])]
+    estimate = [show_interval(row["shrunken"], row["low"], row["high"]), show_chance(row["p_top_k"])]
     with_estimate = headers[3] != "ratings"
     return [*first, *(estimate if with_estimate else []), *(last[name] for name in headers[3 + 2 * with_estimate :])]
 
 
 def _contrast_blocks(material: Material, construct: str) -> Iterator[Block]:
     rows = material.contrasts.filter(pl.col("construct") == construct)
+    if too_many := [name.replace("_", " ") for name in ARM if material.rated[name].n_unique() > MOST_LEVELS]:
+        yield Paragraph(
+            f"There are more than {MOST_LEVELS} of {join_words(too_many)}: not every one is compared with every other. "
+            "Two of them against each other: daydreaming compare A B."
+        )
+    elif rows.is_empty():
+        yield Paragraph("There is nothing to compare: one draft template, one essay template and one writer.")
     if rows.is_empty():
-        yield Paragraph("There was one draft template, one essay template and one writer, or too many to compare all.")
         return
     shown = rows.sort("p_holm", nulls_last=True, maintain_order=True).head(_SHOWN_CONTRASTS)
     extra = ("without own family",) if material.other_family_contrasts.height else ()
@@ -272,12 +196,12 @@ def _contrast_blocks(material: Material, construct: str) -> Iterator[Block]:
 
 
 def _contrast_cells(material: Material, row: dict[str, Any]) -> tuple[str, ...]:
-    others, sign = _find_without_own_family(material, row), _sign_of(row)
-    without = "–" if others is None else _show_effect(others, sign)
+    others, sign = find_without_own_family(material, row), sign_of(row)
+    without = "–" if others is None else show_contrast(others, sign)
     extra = () if material.other_family_contrasts.is_empty() else (without,)
     return (
         _name_contrast(row),
-        _show_effect(row, sign),
+        show_contrast(row, sign),
         *extra,
         show_p(row["p"]),
         show_p(row["p_holm"]),
@@ -285,13 +209,13 @@ def _contrast_cells(material: Material, row: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _sign_of(row: dict[str, Any]) -> int:
+def sign_of(row: dict[str, Any]) -> int:
     """-1 where the second one of a contrast is the better."""
     return -1 if row["effect"] is not None and row["effect"] < 0 else 1
 
 
 def _name_contrast(row: dict[str, Any]) -> str:
-    first, second = (row["a"], row["b"])[:: _sign_of(row)]
+    first, second = (row["a"], row["b"])[:: sign_of(row)]
     return f"{first} − {second} ({row['by'].replace('_', ' ')})"
 
 
@@ -308,7 +232,7 @@ def _concept_blocks(material: Material, construct: str) -> Iterator[Block]:
             f"Effects of concepts are {note}." if note.startswith("not ") else f"Effects of concepts: {note}."
         )
         return
-    found = known.filter(pl.col("p_fdr") < _FOUND)
+    found = known.filter(pl.col("p_fdr") < FOUND)
     tested = known["p_fdr"].count()
     yield Paragraph(
         f"{found.height} of {tested} effects of concepts and pairs stand out at a false-discovery rate of 5 %."
@@ -332,7 +256,7 @@ def _effect_cells(row: dict[str, Any]) -> tuple[str, ...]:
     return (
         names,
         row["effect"],
-        _show_estimate(row),
+        show_estimate(row),
         show_p(row["p_fdr"]),
         f"{row['n_clusters']} of {row['n_clusters_total']}",
     )
@@ -345,6 +269,10 @@ def _agreement_blocks(material: Material, construct: str) -> Iterator[Block]:
     judges = material.rated.filter(pl.col("construct") == construct)["judge_model"].n_unique()
     if judges == 1 and shown["estimate"].is_null().all():
         yield Paragraph("There was one judge, and no repeated rating: nobody to agree with, not even itself.")
+        return
+    if shown["estimate"].is_null().all():
+        reasons = shown["note"].drop_nulls().unique(maintain_order=True).map_elements(_say_why, pl.String)
+        yield Paragraph(f"How far the judges agree is {NOT_ESTIMABLE}: {'; '.join(reasons)}.")
         return
     by_chance = f", except for Kendall's W, which is about {show_number(1 / judges)} by chance" if judges > 1 else ""
     yield Grid(
@@ -365,7 +293,7 @@ def _agreement_cells(row: dict[str, Any]) -> tuple[str, ...]:
         _STATISTICS.get(row["statistic"], row["statistic"]),
         " and ".join(judges) or "all",
         row["flag"] or _say_why(row["note"]),
-        _show_estimate(row),
+        show_estimate(row),
         str(row["n"]),
         str(row["n_clusters"]),
     )
@@ -435,7 +363,8 @@ def _name_panel(row: dict[str, Any]) -> str:
     )
 
 
-def _show_estimate(row: dict[str, Any]) -> str:
+def show_estimate(row: dict[str, Any]) -> str:
+    """A figure of any table with its interval."""
     return show_interval(row["estimate"], row["low"], row["high"])
 
 

@@ -133,7 +133,8 @@ def build_health_section(material: Material) -> Section:
 def _build_leanings(material: Material, rows: list[dict[str, Any]]) -> Grid:
     replicated = any(row["identical_replicate_share"] is not None for row in rows)
     words: list[int] = material.rated["essay_length_words"].drop_nulls().to_list()
-    lengths = f"; these essays have {min(words)} to {max(words)} words" if words else ""
+    ends = "" if not words else f"{min(words)}" if min(words) == max(words) else f"{min(words)} to {max(words)}"
+    lengths = f"; these essays have {ends} words" if words else ""
     if words and any(row["n"] and row["length_slope"] is None for row in rows):
         lengths += f", and where four in five lie within {PER_WORDS} it is not estimable"
     alike = " Alike: share of the pairs of replicates that gave the same score." if replicated else ""

@@ -155,7 +155,7 @@ def plot_agreement(agreement: pl.DataFrame) -> Chart:
     own = agreement.filter(pl.col("statistic") == "intra_judge_alpha").with_columns(judge_b="judge_a")
     rows = pl.concat([pairs, mirrored, own.select(pairs.columns)]).filter(pl.col("estimate").is_not_null())
     if rows.height == 0:
-        return draw_nothing(_JUDGES, "no two judges rated the same essays, and none has replicates")
+        return draw_nothing(_JUDGES, "no two ratings of one essay, or all ratings are equal")
     rows = rows.with_columns(
         interval=pl.when(pl.col("low").is_null())
         .then(pl.lit("no interval"))
