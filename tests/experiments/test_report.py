@@ -602,3 +602,4 @@ def test_more_writers_than_can_be_compared_are_told_with_the_command(root: Rated
     told = text_of(write_out(look_at(root))[1])
     assert "There are more than 8 of generator model: not every one is compared with every other." in told
     assert re.search(r"(narrative − plain|plain − narrative) \(essay template\)", told)
+    assert "better than another (of generator model there are too many to compare each with each)" in told

@@ -67,6 +67,11 @@ def show_contrast(row: dict[str, Any], sign: int = 1) -> str:
     return show_effect(row, sign) if row["is_comparable"] else "not comparable"
 
 
+def find_uncompared(material: Material) -> list[str]:
+    """Kinds of templates and models of which there are too many to compare each with each."""
+    return [name.replace("_", " ") for name in ARM if material.rated[name].n_unique() > MOST_LEVELS]
+
+
 def find_without_own_family(material: Material, row: dict[str, Any]) -> dict[str, Any] | None:
     """The same comparison without judges of the writer's own family; None where no judge is of one."""
     same = [pl.col(name) == row[name] for name in ("by", "construct", "a", "b")]
@@ -167,7 +172,7 @@ def _ranking_cells(material: Material, row: dict[str, Any], headers: Sequence[st
 
 def _contrast_blocks(material: Material, construct: str) -> Iterator[Block]:
     rows = material.contrasts.filter(pl.col("construct") == construct)
-    if too_many := [name.replace("_", " ") for name in ARM if material.rated[name].n_unique() > MOST_LEVELS]:
+    if too_many := find_uncompared(material):
         yield Paragraph(
             f"There are more than {MOST_LEVELS} of {join_words(too_many)}: not every one is compared with every other. "
             "Two of them against each other: daydreaming compare A B."

@@ -11,6 +11,7 @@ from daydreaming_dagster.experiments.report_findings import (
     are_equal,
     describe_level,
     find_entries,
+    find_uncompared,
     find_without_own_family,
     name_top,
     show_chance,
@@ -75,15 +76,17 @@ def _summarise_contrasts(material: Material, construct: str) -> str:
         return ""
     found = rows.filter(pl.col("p_holm") < FOUND)
     if found.is_empty():
-        return _describe_nearest(rows)
+        return _describe_nearest(material, rows)
     words = [_summarise_contrast(material, row) for row in found.head(_SUMMED_UP).iter_rows(named=True)]
     more = f", and {found.height - _SUMMED_UP} more differences" if found.height > _SUMMED_UP else ""
     return f"{join_words(words)}{more}."
 
 
-def _describe_nearest(rows: pl.DataFrame) -> str:
+def _describe_nearest(material: Material, rows: pl.DataFrame) -> str:
     """That nothing was found, and how near the nearest came; nothing can be found where there is no interval."""
     nothing = "No template or model can be told to be better than another"
+    if too_many := find_uncompared(material):
+        nothing += f" (of {join_words(too_many)} there are too many to compare each with each)"
     known = rows.filter(pl.col("low").is_not_null())
     if known.is_empty():
         return f"{nothing}: there are too few combinations for that."
