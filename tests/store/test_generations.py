@@ -76,6 +76,18 @@ def test_the_same_text_from_another_call_is_a_version_too(store: GenerationStore
     assert len(store.versions(Stage.DRAFT, "d_1")) == 1
 
 
+def test_a_new_response_is_stored_beside_damaged_metadata_of_an_earlier_one_which_become_a_version(
+    store: GenerationStore,
+) -> None:
+    store.write_outcome(make_outcome(text="First.", parsed=None, call_id="call-1"))
+    (store.folder(Stage.DRAFT, "d_1") / "raw_metadata.json").write_text("{")
+    store.write_outcome(make_outcome(text="Second.", call_id="call-2"))
+    (version,) = store.versions(Stage.DRAFT, "d_1")
+    assert (version.text_path.read_text(), version.metadata_path.read_text()) == ("First.", "{")
+    assert store.find_raw(Stage.DRAFT, "d_1") == "Second."
+    assert (store.find_raw_metadata(Stage.DRAFT, "d_1") or {})["call_id"] == "call-2"
+
+
 def test_a_call_that_brought_nothing_leaves_an_earlier_response_as_it_is(store: GenerationStore) -> None:
     store.write_outcome(make_outcome())
     store.write_outcome(make_outcome(text=None, parsed=None, call_id="call-2", failure={"reason": "transport"}))

@@ -43,6 +43,19 @@ def test_what_was_appended_is_put_in_place_after_the_process_was_killed(store: G
     assert recover(store, ledger) == 0
 
 
+def test_an_answer_is_put_in_place_where_the_metadata_of_an_earlier_one_were_damaged(
+    store: GenerationStore, ledger: Ledger
+) -> None:
+    store.write_outcome(make_outcome(text="First.", parsed=None, call_id="call-0"))
+    (store.folder(Stage.DRAFT, "d_1") / "raw_metadata.json").write_text("{")
+    journal = Journal(store.paths, "dead")
+    journal.append(Entry(make_call(state="answered", cost_usd=0.1, owner="dead"), make_outcome()))
+    journal.leave()
+    assert recover(store, ledger) == 1
+    assert store.find_raw(Stage.DRAFT, "d_1") == "A response."
+    assert [version.text_path.read_text() for version in store.versions(Stage.DRAFT, "d_1")] == ["First."]
+
+
 def test_files_of_a_long_run_are_put_in_place_in_the_order_in_which_they_were_written(
     store: GenerationStore, ledger: Ledger
 ) -> None:

@@ -161,6 +161,14 @@ def find_json(path: Path) -> dict[str, Any] | None:
     return value
 
 
+def find_undamaged_json(path: Path) -> dict[str, Any] | None:
+    """The object in a file; None also when it cannot be read, for what has to go on nevertheless."""
+    try:
+        return find_json(path)
+    except StoreError:
+        return None
+
+
 def sync_folder(folder: Path) -> None:
     """Makes renames and new names in a folder durable."""
     handle = os.open(folder, os.O_RDONLY)

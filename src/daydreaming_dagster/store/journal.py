@@ -23,7 +23,7 @@ from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.store import files, owners
 from daydreaming_dagster.store.generations import GenerationStore, Outcome
 from daydreaming_dagster.store.ledger import CallRow, Ledger
-from daydreaming_dagster.store.paths import DataPaths
+from daydreaming_dagster.store.paths import RAW_METADATA, DataPaths
 
 SEGMENT_BYTES = 64 * 1024 * 1024
 _RESERVE_BYTES = 16 * 1024 * 1024
@@ -248,12 +248,13 @@ def _is_in_place(outcome: Outcome, store: GenerationStore) -> bool:
     """Whether the attempt is stored: then whatever others made of it since has to stay, a newer reading above all.
 
     Its parsed text may be missing because the process was killed before it was written, or because somebody's parser
-    refused the response since; the stored metadata tells which.
+    refused the response since; the stored metadata tell which. Where they are damaged, the response beside them
+    becomes an earlier version.
     """
     if store.is_replaced(outcome):
         return True
     stage, gen_id = outcome.metadata.stage, outcome.metadata.gen_id
-    stored = store.find_raw_metadata(stage, gen_id)
+    stored = files.find_undamaged_json(store.folder(stage, gen_id) / RAW_METADATA)
     if outcome.text is None or stored is None or store.find_raw(stage, gen_id) is None:
         return False
     names = ("call_id", "started_at")
