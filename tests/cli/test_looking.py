@@ -77,6 +77,58 @@ def test_status_lists_every_id_with_its_parent(members: list[Member], capsys: Ca
     assert [(row[0], row[1], row[2]) for row in rows] == [(str(m.stage), m.gen_id, m.parent_gen_id) for m in members]
 
 
+def damage(cohort_id: str, name: str = "manifest.json") -> Path:
+    path = Path("data") / "cohorts" / cohort_id / name
+    path.write_text("{")
+    return path
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "membership.csv"])
+def test_a_damaged_cohort_is_named_and_the_one_built_before_it_is_shown(
+    root: RatedRoot, name: str, capsys: Capture
+) -> None:
+    made = root.run(lambda _: score(5), cohort="older")
+    root.build("newer")
+    path = damage("newer", name)
+    for words in (["status"], ["status", "--ids"], ["status", "--json"], ["why", made[0].gen_id]):
+        capsys.readouterr()
+        assert end(*words) == 1
+        told = capsys.readouterr()
+        assert ("older" in told.out) or (made[0].gen_id in told.out)
+        assert told.err.count(f"Error: {path}") == 1
+        assert "Rebuild the cohort: " in told.err or "rebuild the cohort: " in told.err
+    assert end("why", made[0].gen_id, made[1].gen_id) == 1
+    assert "They part ways at: combo_id" in capsys.readouterr().out
+
+
+def test_a_damaged_cohort_that_is_named_is_an_error_and_no_other_is_shown(root: RatedRoot, capsys: Capture) -> None:
+    made = root.run(lambda _: score(5), cohort="older")
+    root.build("newer")
+    path = damage("newer")
+    capsys.readouterr()
+    assert end("status", "--cohort", "newer") == 1
+    told = capsys.readouterr()
+    assert (told.out, told.err.count(str(path))) == ("", 1)
+    assert end("status", "--cohort", "older") == 0
+    path.unlink()  # as the error says
+    assert end("status", "--cohort", "newer") == 0
+    assert end("why", made[0].gen_id) == 0
+
+
+def test_damaged_cohorts_alone_are_each_named_once(root: RatedRoot, capsys: Capture) -> None:
+    root.build("older")
+    root.build("newer")
+    paths = [damage(cohort_id) for cohort_id in ("older", "newer")]
+    capsys.readouterr()
+    assert end("status") == 1
+    told = capsys.readouterr()
+    assert (told.out, [told.err.count(str(path)) for path in paths]) == ("", [1, 1])
+    assert end("why", "e_nobody") == 1
+    told = capsys.readouterr()
+    assert [told.err.count(str(path)) for path in paths] == [1, 1]
+    assert "not found in the membership of any cohort" in told.err
+
+
 def test_status_of_a_complete_cohort_is_zero(root: RatedRoot, capsys: Capture) -> None:
     root.run(lambda _: score(5))
     assert end("status") == 0

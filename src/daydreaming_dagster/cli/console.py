@@ -7,12 +7,16 @@ import shlex
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daydreaming_dagster.domain.errors import DayDreamingError
+import typer
+
+from daydreaming_dagster.cli.exit_codes import EXIT_ERROR
+from daydreaming_dagster.domain.errors import DayDreamingError, StoreError
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.utils.wording import show_count
 
@@ -43,6 +47,23 @@ def print_error(error: DayDreamingError) -> None:
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     console.print(Text.assemble(("Error: ", "bold red"), error.what))
     console.print(Text.assemble(("  → ", "bold"), error.fix))
+
+
+@contextmanager
+def told_of_damaged() -> Iterator[list[StoreError]]:
+    """Takes in why cohorts cannot be read that nobody named: told in the end, beside what the others say.
+
+    Raises:
+        Exit: with the code of an error, when there were any.
+    """
+    damaged: list[StoreError] = []
+    try:
+        yield damaged
+    finally:
+        for error in {error.what: error for error in damaged}.values():
+            print_error(error)
+    if damaged:
+        raise typer.Exit(EXIT_ERROR)
 
 
 def print_interrupted() -> None:

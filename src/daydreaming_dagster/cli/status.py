@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from daydreaming_dagster.cli.console import told_of_damaged
 from daydreaming_dagster.cli.exit_codes import EXIT_INCOMPLETE, EXIT_OK
 from daydreaming_dagster.utils.wording import show_count
 
@@ -23,13 +24,25 @@ def status(
     ids: Annotated[bool, typer.Option("--ids", help="List every generation: stage, gen_id, parent, status.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
-    """Show what is done, missing and failed, by stage, with reasons. Exit code 3 when something is left to do."""
+    """Show what is done, missing and failed, by stage, with reasons. Exit code 3 when something is left to do.
+
+    Without --cohort a damaged one is passed over and named, with exit code 1.
+    """
     from daydreaming_dagster.cli.opening import open_workspace
-    from daydreaming_dagster.engine.cohort_status import read_cohort_status
 
     workspace = open_workspace(cohort)
-    current = workspace.require_current_cohort()
-    found = read_cohort_status(workspace.store, current)
+    with told_of_damaged() as damaged:
+        current = next(workspace.iter_cohorts(damaged), None)
+        if current is None and damaged:
+            return
+        found = _show(workspace, current or workspace.require_current_cohort(), ids=ids, json=json)
+    raise typer.Exit(EXIT_OK if found.is_complete else EXIT_INCOMPLETE)
+
+
+def _show(workspace: Workspace, cohort: Cohort, *, ids: bool, json: bool) -> CohortStatus:
+    from daydreaming_dagster.engine.cohort_status import read_cohort_status
+
+    found = read_cohort_status(workspace.store, cohort)
     if json:
         _print_json(found)
     elif ids:
@@ -37,8 +50,8 @@ def status(
             print(f"{member.stage}\t{member.gen_id}\t{member.parent_gen_id}\t{state}")
     else:
         _print_tables(found)
-        _print_stale(workspace, current)
-    raise typer.Exit(EXIT_OK if found.is_complete else EXIT_INCOMPLETE)
+        _print_stale(workspace, cohort)
+    return found
 
 
 def _print_tables(found: CohortStatus) -> None:

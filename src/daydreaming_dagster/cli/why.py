@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from daydreaming_dagster.cli.console import told_of_damaged
+
 if TYPE_CHECKING:
+    from daydreaming_dagster.domain.errors import StoreError
     from daydreaming_dagster.domain.membership import Member
     from daydreaming_dagster.engine.workspace import Workspace
 
@@ -20,21 +23,22 @@ def why(
     from daydreaming_dagster.cli.opening import open_workspace
 
     workspace = open_workspace()
-    if other is None:
-        _explain(workspace, gen_id)
-    else:
-        _compare(workspace, gen_id, other)
+    with told_of_damaged() as damaged:
+        members = [_require_member(workspace, name, damaged) for name in (gen_id, other) if name is not None]
+        if other is None:
+            _explain(workspace, members[0])
+        else:
+            _compare(workspace, *members)
 
 
-def _explain(workspace: Workspace, gen_id: str) -> None:
+def _explain(workspace: Workspace, member: Member) -> None:
     from daydreaming_dagster.engine.reasons import explain
     from daydreaming_dagster.store.ledger import Ledger
 
-    member = _require_member(workspace, gen_id)
     with closing(Ledger(workspace.paths, read_only=True)) as ledger:
-        calls = ledger.find_calls(gen_id)
+        calls = ledger.find_calls(member.gen_id)
     reason = explain(workspace.recipe(), member, calls)
-    lines = [f"{member.stage} {gen_id}: {reason.state.status}. The next run would do: {reason.next_action}."]
+    lines = [f"{member.stage} {member.gen_id}: {reason.state.status}. The next run would do: {reason.next_action}."]
     lines += [f"  {sentence}" for sentence in reason.because]
     lines += [f"  {change.what}: then {change.first} | now {change.second}" for change in reason.changes]
     for call in reason.calls:
@@ -45,19 +49,19 @@ def _explain(workspace: Workspace, gen_id: str) -> None:
     print("\n".join(lines))
 
 
-def _compare(workspace: Workspace, gen_id: str, other: str) -> None:
+def _compare(workspace: Workspace, first: Member, second: Member) -> None:
     from daydreaming_dagster.engine.reasons import find_first_difference
 
-    first, second = _require_member(workspace, gen_id), _require_member(workspace, other)
     difference = find_first_difference(workspace.recipe(), first, second)
     if difference is None:
         text = "They were made from the same inputs: same prompt, model, parameters."
     else:
-        text = f"They part ways at: {difference.what}\n  {gen_id}: {difference.first}\n  {other}: {difference.second}"
+        sides = ((first.gen_id, difference.first), (second.gen_id, difference.second))
+        text = "\n".join([f"They part ways at: {difference.what}", *(f"  {name}: {value}" for name, value in sides)])
     print(text)
 
 
-def _require_member(workspace: Workspace, gen_id: str) -> Member:
+def _require_member(workspace: Workspace, gen_id: str, damaged: list[StoreError]) -> Member:
     from daydreaming_dagster.domain.errors import MembershipError
     from daydreaming_dagster.domain.stages import find_stage_of
 
@@ -66,4 +70,4 @@ def _require_member(workspace: Workspace, gen_id: str) -> Member:
         raise MembershipError(
             f"'{gen_id}' is no gen_id: they begin with d_, e_ or v_.", fix="List them with `daydreaming status --ids`."
         )
-    return workspace.require_members(stage, [gen_id])[0]
+    return workspace.require_members(stage, [gen_id], damaged)[0]

@@ -6,13 +6,13 @@ how far a cohort has come should wait for it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from daydreaming_dagster.domain.combinations import Combination
-from daydreaming_dagster.domain.errors import MembershipError
+from daydreaming_dagster.domain.errors import MembershipError, StoreError
 from daydreaming_dagster.domain.experiment_config import ExperimentConfig
 from daydreaming_dagster.domain.membership import REBUILD_COMMAND, Cohort, Member
 from daydreaming_dagster.domain.stages import Stage
@@ -100,15 +100,23 @@ class Workspace:
             raise MembershipError(f"There is no cohort under {self.paths.cohorts} yet.", fix=REBUILD_COMMAND)
         return cohort
 
-    def require_members(self, stage: Stage, gen_ids: Iterable[str]) -> list[Member]:
+    def require_members(
+        self, stage: Stage, gen_ids: Iterable[str], damaged: list[StoreError] | None = None
+    ) -> list[Member]:
         """The cohort rows of these generations: from the current cohort, else from the newest one that has them.
+
+        Args:
+            stage: of all of them.
+            gen_ids: which ones.
+            damaged: see `iter_cohorts`.
 
         Raises:
             MembershipError: a generation is in no cohort, or its cohort does not have its parent.
+            StoreError: a cohort is damaged.
         """
         wanted = dict.fromkeys(gen_ids)
         found: dict[str, Member] = {}
-        for cohort in self._cohorts_newest_first():
+        for cohort in self.iter_cohorts(damaged):
             here = [
                 member
                 for member in cohort.members
@@ -136,8 +144,9 @@ class Workspace:
 
         Raises:
             MembershipError: none has.
+            StoreError: a cohort is damaged.
         """
-        for cohort in self._cohorts_newest_first():
+        for cohort in self.iter_cohorts():
             if gen_id in cohort.by_gen_id:
                 return cohort
         raise MembershipError(
@@ -156,10 +165,20 @@ class Workspace:
         known = {**read_combo_registry(self.paths), **(combinations or {})}
         return Recipe(self.catalogue, self.config, known, self.store)
 
-    def _cohorts_newest_first(self) -> Iterable[Cohort]:
-        current = self.find_current_cohort()
-        if current is not None:
-            yield current
-        for cohort_id in iter_cohort_ids(self.paths):
-            if current is None or cohort_id != current.cohort_id:
+    def iter_cohorts(self, damaged: list[StoreError] | None = None) -> Iterator[Cohort]:
+        """The cohort in use, then all others, the one built last first.
+
+        Args:
+            damaged: takes in why cohorts cannot be read, which are passed over; None raises it, as does a named one.
+
+        Raises:
+            StoreError: a cohort is damaged, or the named one does not exist.
+        """
+        named = [] if self.cohort_override is None else [self.cohort_override]
+        for cohort_id in dict.fromkeys([*named, *iter_cohort_ids(self.paths)]):
+            try:
                 yield read_cohort(self.paths, cohort_id)
+            except StoreError as error:
+                if damaged is None or cohort_id == self.cohort_override:
+                    raise
+                damaged.append(error)

@@ -20,6 +20,9 @@ from daydreaming_dagster.store.paths import DataPaths
 
 COHORT_NAME = re.compile(r"\w[\w.+@~-]*")
 """What can be the name of a cohort: it becomes a folder."""
+_FIX_MANIFEST = (
+    f"Restore the file, or delete it (the rows in membership.csv are enough to read the cohort), or r{REBUILD[1:]}"
+)
 
 
 def read_cohort(paths: DataPaths, cohort_id: str) -> Cohort:
@@ -36,13 +39,18 @@ def read_cohort(paths: DataPaths, cohort_id: str) -> Cohort:
             fix=f"Name one that is there, or build it: {REBUILD_COMMAND}",
             reason="cohort_missing",
         )
-    manifest = files.find_json(paths.manifest(cohort_id)) or {}
+    try:
+        manifest = files.find_json(paths.manifest(cohort_id)) or {}
+    except StoreError as error:
+        raise StoreError(error.what, fix=_FIX_MANIFEST) from error
     members = read_membership(paths.membership(cohort_id), cohort_id, GenerationStore(paths))
     try:
         combinations = find_combinations(manifest)
     except (KeyError, TypeError, AttributeError) as error:
         path = paths.manifest(cohort_id)
-        raise StoreError(f"{path} is damaged: its combinations cannot be read ({error!r}).", fix=REBUILD) from error
+        raise StoreError(
+            f"{path} is damaged: its combinations cannot be read ({error!r}).", fix=_FIX_MANIFEST
+        ) from error
     if not combinations:
         # Older versions kept combinations in the registry only.
         from daydreaming_dagster.store.combinations import read_combo_registry
