@@ -18,6 +18,7 @@ from daydreaming_dagster.domain.selection import Mode
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.workspace import Workspace
 from daydreaming_dagster.experiments.result_tables import aggregated_scores_path, build_aggregated_scores
+from daydreaming_dagster.experiments.scores_on_disk import read_scores
 from daydreaming_dagster.store import files
 from daydreaming_dagster.store.paths import DataPaths
 from daydreaming_dagster.store.tables import read_table
@@ -82,7 +83,7 @@ def choose_top_essays(
     stored = build_aggregated_scores(workspace)
     own = aggregated_scores_path(workspace.paths)
     named = None if scores_path is None or scores_path.resolve() == own.resolve() else scores_path
-    scores = stored if named is None else read_table(named, _AGGREGATE)
+    scores = stored if named is None else read_scores(named, _AGGREGATE)
     wanted = list(templates) or find_prior_art_templates(workspace.catalogue)
     counted, ranked = _rank_by_known(workspace.catalogue, scores, wanted, score_span)
     notes = [*_note_ties(ranked, top_n), *_note_mode(mode), *_note_newer(stored, scores, named)]

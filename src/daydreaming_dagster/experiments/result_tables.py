@@ -17,7 +17,7 @@ from daydreaming_dagster.analysis.concept_effects import build_concept_effects
 from daydreaming_dagster.analysis.diversity import build_diversity, build_rarefaction
 from daydreaming_dagster.analysis.embedding import make_embedder
 from daydreaming_dagster.analysis.judge_card import build_judge_card
-from daydreaming_dagster.analysis.parsed_scores import PARSED_SCORES_SCHEMA, build_parsed_scores
+from daydreaming_dagster.analysis.parsed_scores import build_parsed_scores
 from daydreaming_dagster.analysis.pivots import (
     build_evaluation_model_template_pivot,
     build_evaluation_scores_by_template_model,
@@ -27,7 +27,6 @@ from daydreaming_dagster.analysis.pivots import (
 from daydreaming_dagster.analysis.ranking import build_ranking
 from daydreaming_dagster.analysis.rating_health import build_rating_health
 from daydreaming_dagster.analysis.ratings import build_ratings_long
-from daydreaming_dagster.analysis.schema import to_schema
 from daydreaming_dagster.analysis.score_spread import (
     build_comprehensive_variance_analysis,
     build_evaluator_agreement_analysis,
@@ -53,6 +52,7 @@ from daydreaming_dagster.experiments.rating_frames import (
     read_rubrics,
 )
 from daydreaming_dagster.experiments.scope import scope_of_cohort
+from daydreaming_dagster.experiments.scores_on_disk import read_scores
 from daydreaming_dagster.experiments.spending import read_spending
 from daydreaming_dagster.settings import Settings
 from daydreaming_dagster.store.paths import DataPaths
@@ -143,14 +143,14 @@ def write_aggregated_scores(workspace: Workspace, path: Path | None = None) -> W
 
 def write_summary_table(workspace: Workspace, name: str) -> WrittenTable:
     """A table of `SUMMARY_TABLES`."""
-    scores = read_table(parsed_scores_path(workspace.paths), MAKE_RESULTS)
+    scores = read_scores(parsed_scores_path(workspace.paths), MAKE_RESULTS)
     table = SUMMARY_TABLES[name](scores, read_constructs(workspace.catalogue))
     return _write(summary_path(workspace.paths, name), table)
 
 
 def build_cross_table(workspace: Workspace, name: str, scores_path: Path | None = None) -> pl.DataFrame:
     """A table of `CROSS_TABLES`."""
-    scores = read_table(scores_path or aggregated_scores_path(workspace.paths), MAKE_SCORES)
+    scores = read_scores(scores_path or aggregated_scores_path(workspace.paths), MAKE_SCORES)
     return CROSS_TABLES[name](scores)
 
 
@@ -164,7 +164,7 @@ def write_ratings_long(workspace: Workspace) -> WrittenTable:
     cohort = workspace.require_current_cohort()
     evaluations = [member for member in cohort.members if member.stage is Stage.EVALUATION]
     people = read_human_scores(workspace.paths, cohort, workspace.catalogue)
-    models = to_schema(read_table(parsed_scores_path(workspace.paths), MAKE_RESULTS), PARSED_SCORES_SCHEMA)
+    models = read_scores(parsed_scores_path(workspace.paths), MAKE_RESULTS)
     table = build_ratings_long(
         pl.concat([models, people]),
         count_words(read_essay_texts(workspace.store, cohort.members)),

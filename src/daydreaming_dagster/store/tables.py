@@ -27,12 +27,13 @@ def write_table(path: Path, table: pl.DataFrame) -> None:
     files.write_bytes(path.with_suffix(".parquet"), parquet.getvalue())
 
 
-def read_table(path: Path, made_by: str) -> pl.DataFrame:
+def read_table(path: Path, made_by: str, *, as_text: bool = False) -> pl.DataFrame:
     """The table of a CSV path, from the Parquet file beside it unless the CSV file was written later, as by hand.
 
     Args:
         path: the CSV file.
         made_by: the command that makes it, for the error's fix.
+        as_text: every cell of a CSV file as text, for those who know better than to guess types from the cells.
 
     Raises:
         StoreError: missing or damaged.
@@ -41,7 +42,7 @@ def read_table(path: Path, made_by: str) -> pl.DataFrame:
     try:
         if parquet.exists() and (not path.exists() or parquet.stat().st_mtime_ns >= path.stat().st_mtime_ns):
             return pl.read_parquet(parquet)
-        return pl.read_csv(path, infer_schema_length=None)
+        return pl.read_csv(path, infer_schema=not as_text, infer_schema_length=None)
     except FileNotFoundError as error:
         raise StoreError(f"There is no table {path}.", fix=made_by, reason="table_missing") from error
     except pl.exceptions.PolarsError as error:
