@@ -13,7 +13,7 @@ from daydreaming_dagster.store import generation_files, reading_processes
 from daydreaming_dagster.store.generation_files import FoundFiles, read_folder
 from daydreaming_dagster.store.reading_processes import read_folders
 
-NAMES, LOOKED_FOR, DATED = ("a.txt", "b.txt"), ("c.txt",), "a.txt"
+NAMES, LOOKED_FOR = ("b.txt", "a.txt"), ("c.txt",)
 
 
 @pytest.fixture
@@ -31,15 +31,16 @@ def folders(tmp_path: Path) -> list[str]:
 
 
 def read_here(root: Path, folders: Sequence[str]) -> list[FoundFiles]:
-    return [read_folder(f"{root}/{name}", NAMES, LOOKED_FOR, DATED) for name in folders]
+    return [read_folder(f"{root}/{name}", NAMES, LOOKED_FOR) for name in folders]
 
 
 def test_a_folder_is_told_by_the_contents_of_its_files_what_else_is_there_and_a_time(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"x" * 200_000)
     (tmp_path / "b.txt").write_text("b")
     os.utime(tmp_path / "a.txt", ns=(1, 123_456_000))
-    assert read_folder(str(tmp_path), NAMES, LOOKED_FOR, DATED) == ([b"x" * 200_000, b"b"], [False], 123_456_000)
-    assert read_folder(f"{tmp_path}/none", NAMES, LOOKED_FOR, DATED) == ([None, None], [False], None)
+    os.utime(tmp_path, ns=(1, 7_000))
+    assert read_folder(str(tmp_path), NAMES, LOOKED_FOR) == (7_000, [b"b", b"x" * 200_000], [False], 123_456_000)
+    assert read_folder(f"{tmp_path}/none", NAMES, LOOKED_FOR) == (None, [None, None], [False], None)
 
 
 @pytest.mark.parametrize("each", [1000, 50])
@@ -47,8 +48,8 @@ def test_processes_find_what_is_found_here_in_the_same_order(
     tmp_path: Path, folders: list[str], monkeypatch: pytest.MonkeyPatch, each: int
 ) -> None:
     monkeypatch.setattr(reading_processes, "_FOLDERS_EACH", each)
-    assert list(read_folders(str(tmp_path), folders, NAMES, LOOKED_FOR, DATED)) == read_here(tmp_path, folders)
-    assert list(read_folders(str(tmp_path), [], NAMES, LOOKED_FOR, DATED)) == []
+    assert list(read_folders(str(tmp_path), folders, NAMES, LOOKED_FOR)) == read_here(tmp_path, folders)
+    assert list(read_folders(str(tmp_path), [], NAMES, LOOKED_FOR)) == []
 
 
 def test_the_work_of_processes_that_died_is_done_here(
@@ -63,7 +64,7 @@ def test_the_work_of_processes_that_died_is_done_here(
 
     monkeypatch.setattr(subprocess, "Popen", remember)
     monkeypatch.setattr(reading_processes, "_FOLDERS_EACH", 200)
-    found = read_folders(str(tmp_path), folders, NAMES, LOOKED_FOR, DATED)
+    found = read_folders(str(tmp_path), folders, NAMES, LOOKED_FOR)
     first = next(found)
     for process in started:
         os.kill(process.pid, signal.SIGKILL)
@@ -77,7 +78,7 @@ def test_the_trouble_of_a_process_is_not_told_on_the_screen(
     program = tmp_path / "fails.py"
     program.write_text("raise SystemExit('something went wrong')")
     monkeypatch.setattr(generation_files, "__file__", str(program))
-    assert list(read_folders(str(tmp_path), folders, NAMES, LOOKED_FOR, DATED)) == read_here(tmp_path, folders)
+    assert list(read_folders(str(tmp_path), folders, NAMES, LOOKED_FOR)) == read_here(tmp_path, folders)
     assert capfd.readouterr().err == ""
 
 
@@ -85,7 +86,7 @@ def test_processes_that_cannot_be_started_are_not_needed(
     tmp_path: Path, folders: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", f"{tmp_path}/no-such-program")
-    assert list(read_folders(str(tmp_path), folders, NAMES, LOOKED_FOR, DATED)) == read_here(tmp_path, folders)
+    assert list(read_folders(str(tmp_path), folders, NAMES, LOOKED_FOR)) == read_here(tmp_path, folders)
 
 
 def test_no_process_is_left_when_nobody_wants_the_rest(
@@ -101,7 +102,7 @@ def test_no_process_is_left_when_nobody_wants_the_rest(
 
     monkeypatch.setattr(reading_processes._Reader, "close", watch)
     monkeypatch.setattr(reading_processes, "_FOLDERS_EACH", 100)
-    found = read_folders(str(tmp_path), folders, NAMES, LOOKED_FOR, DATED)
+    found = read_folders(str(tmp_path), folders, NAMES, LOOKED_FOR)
     next(found)
     found.close()  # type: ignore[attr-defined]
     assert ended == [-signal.SIGKILL] * 4

@@ -112,7 +112,7 @@ def _read_edited_again(store: GenerationStore, rows: list[tuple[object, ...]]) -
     return [
         row
         if find_mtime_ns(f"{folder}/{row[0]}/{PARSED}") == row[at]
-        else values(read_summary(store, Stage.EVALUATION, str(row[0]), 0))
+        else values(read_summary(store, Stage.EVALUATION, str(row[0])))
         for row in rows
     ]
 

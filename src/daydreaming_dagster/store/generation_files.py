@@ -13,9 +13,10 @@ import os
 import sys
 from collections.abc import Sequence
 
-FoundFiles = tuple[list[bytes | None], list[bool], int | None]
-"""Contents of the files that were asked for, None for one that cannot be read; which of the looked for names are there;
-and the modification time of the file that is dated, ns."""
+FoundFiles = tuple[int | None, list[bytes | None], list[bool], int | None]
+"""When the folder was last changed, asked before anything in it was read, ns; contents of the files that were asked
+for, None for one that cannot be read; which of the looked for names are there; and when the last of the files was
+written, ns."""
 
 LENGTH_BYTES = 8
 _READ_BYTES = 1 << 16
@@ -27,22 +28,18 @@ def read_quickly(path: str) -> bytes:
     Raises:
         OSError: there is no such file, or it cannot be read.
     """
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        content = os.read(handle, _READ_BYTES)
-        while len(content) % _READ_BYTES == 0 and (more := os.read(handle, _READ_BYTES)):
-            content += more
-        return content
-    finally:
-        os.close(handle)
+    return _read_and_close(os.open(path, os.O_RDONLY))
 
 
-def read_folder(folder: str, names: Sequence[str], looked_for: Sequence[str], dated: str) -> FoundFiles:
-    """Reads files of a folder, looks which other names are there, and when one file, `dated`, was last written."""
+def read_folder(folder: str, names: Sequence[str], looked_for: Sequence[str]) -> FoundFiles:
+    """Reads files of a folder, looks which other names are there, and when the last of the files was last written."""
+    folder_mtime_ns = find_mtime_ns(folder)
+    handles = [_find_handle(f"{folder}/{name}") for name in names]
+    are_there = [os.access(f"{folder}/{name}", os.F_OK) for name in looked_for]
+    last = handles[-1]
     # The time first: should the file be written to meanwhile, it will be found to have another one.
-    mtime_ns = find_mtime_ns(f"{folder}/{dated}")
-    contents = [_find(f"{folder}/{name}") for name in names]
-    return contents, [os.path.exists(f"{folder}/{name}") for name in looked_for], mtime_ns  # noqa: PTH110
+    mtime_ns = None if last is None else os.fstat(last).st_mtime_ns
+    return folder_mtime_ns, [_find_content(handle) for handle in handles], are_there, mtime_ns
 
 
 def find_mtime_ns(path: str) -> int | None:
@@ -53,11 +50,36 @@ def find_mtime_ns(path: str) -> int | None:
         return None
 
 
-def _find(path: str) -> bytes | None:
+def _find_handle(path: str) -> int | None:
     try:
-        return read_quickly(path)
+        handle = os.open(path, os.O_RDONLY)
     except OSError:
         return None
+    try:  # noqa: SIM105 - three times per generation of a whole store
+        # The disk fetches the files of a folder at once, and not each when the one before it has come.
+        os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_WILLNEED)
+    except (AttributeError, OSError):
+        pass  # not every system, and not every disk, takes advice
+    return handle
+
+
+def _find_content(handle: int | None) -> bytes | None:
+    if handle is None:
+        return None
+    try:
+        return _read_and_close(handle)
+    except OSError:
+        return None
+
+
+def _read_and_close(handle: int) -> bytes:
+    try:
+        content = os.read(handle, _READ_BYTES)
+        while len(content) % _READ_BYTES == 0 and (more := os.read(handle, _READ_BYTES)):
+            content += more
+        return content
+    finally:
+        os.close(handle)
 
 
 def main() -> None:

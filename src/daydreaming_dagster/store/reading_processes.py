@@ -13,7 +13,7 @@ _BATCH = 100
 
 
 def read_folders(
-    parent: str, folders: Sequence[str], names: Sequence[str], looked_for: Sequence[str], dated: str
+    parent: str, folders: Sequence[str], names: Sequence[str], looked_for: Sequence[str]
 ) -> Iterator[FoundFiles]:
     """What `read_folder` finds in each of many folders below a parent, in their order.
 
@@ -23,7 +23,7 @@ def read_folders(
     batches = [list(folders[start : start + _BATCH]) for start in range(0, len(folders), _BATCH)]
     # Far more than there are cores: nearly all of them wait for the disk at any time.
     wanted = min(_MOST_PROCESSES, -(-len(folders) // _FOLDERS_EACH))
-    readers = [_Reader(parent, list(names), list(looked_for), dated) for _ in range(wanted)]
+    readers = [_Reader(parent, list(names), list(looked_for)) for _ in range(wanted)]
     try:
         for reader, batch in zip(readers, batches, strict=False):
             reader.ask(batch)
@@ -42,8 +42,8 @@ def read_folders(
 class _Reader:
     """One process, asked and answering in turn."""
 
-    def __init__(self, parent: str, names: list[str], looked_for: list[str], dated: str) -> None:
-        self._parent, self._wanted = parent, (names, looked_for, dated)
+    def __init__(self, parent: str, names: list[str], looked_for: list[str]) -> None:
+        self._parent, self._wanted = parent, (names, looked_for)
         self._batch: list[str] = []
         self._process: BareProcess | None
         try:

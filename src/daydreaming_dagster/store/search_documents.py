@@ -99,7 +99,7 @@ class DocumentReader:
         stamp = mtime_ns if mtime_ns < started_ns - SETTLED_NS else 0
         metadata = found.metadata
         if metadata is None:
-            summary = read_summary(self._store, stage, found.gen_id, stamp)
+            summary = read_summary(self._store, stage, found.gen_id)._replace(mtime_ns=stamp)
             return _build_document(summary, replace(_EMPTY, stage=stage, gen_id=found.gen_id), {}, None, "", "")
         summary = summarize_outcome(Outcome(metadata, None, found.raw, found.raw_metadata, found.parsed), stamp)
         response = found.raw or found.parsed or ""
@@ -110,7 +110,7 @@ class DocumentReader:
         low, high = self._scales.get(summary.template_id, (-math.inf, math.inf))
         if summary.score is None or (math.isfinite(summary.score) and low <= summary.score <= high):
             return summary
-        return replace(summary, score=None, code="score_off_scale")
+        return summary._replace(score=None, code="score_off_scale")
 
     def _without_parent_text(self, metadata: GenerationMetadata, prompt: str) -> str:
         """The prompt less the text it was made around, which is found where it was written."""
