@@ -129,8 +129,13 @@ def test_damaged_cohorts_alone_are_each_named_once(root: RatedRoot, capsys: Capt
     assert "not found in the membership of any cohort" in told.err
 
 
-def test_status_of_a_complete_cohort_is_zero(root: RatedRoot, capsys: Capture) -> None:
+@pytest.mark.parametrize("named", [None, ""])
+def test_status_of_a_complete_cohort_is_zero(
+    root: RatedRoot, named: str | None, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
     root.run(lambda _: score(5))
+    if named is not None:
+        monkeypatch.setenv("DD_COHORT", named)
     assert end("status") == 0
     assert "Everything is done." in capsys.readouterr().out
 

@@ -174,7 +174,7 @@ class Workspace:
         Raises:
             StoreError: a cohort is damaged, or the named one does not exist.
         """
-        named = [] if self.cohort_override is None else [self.cohort_override]
+        named = [self.cohort_override] if self.cohort_override else []  # DD_COHORT may be set to nothing
         for cohort_id in dict.fromkeys([*named, *iter_cohort_ids(self.paths)]):
             try:
                 yield read_cohort(self.paths, cohort_id)
