@@ -47,9 +47,10 @@ def test_the_index_says_of_each_generation_what_its_files_say(store: GenerationS
     write(store, make_outcome("d_failed", parsed=None, failure=truncated))
     write(store, make_outcome("d_silent", text=None, parsed=None, failure={**truncated, "lasting": False}))
     write(store, make_outcome("d_unparsed", parsed=None))
-    state_of = index.states(Stage.DRAFT)
-    for gen_id in ("d_done", "d_failed", "d_silent", "d_unparsed", "d_missing"):
-        assert state_of(gen_id) == read_state(store, Stage.DRAFT, gen_id), gen_id
+    for from_where in ("files", "index"):
+        state_of = index.states(Stage.DRAFT)
+        for gen_id in ("d_done", "d_failed", "d_silent", "d_unparsed", "d_missing"):
+            assert state_of(gen_id) == read_state(store, Stage.DRAFT, gen_id), f"{gen_id}, from the {from_where}"
     assert state_of("d_done").status is Status.DONE
     assert state_of("d_missing").status is Status.MISSING
 

@@ -175,7 +175,7 @@ class Index:
         # question to the other meanwhile is in both, where the second holds, or in none, and is then read anew.
         times: dict[str, int] = dict(self._query(f"SELECT gen_id, mtime_ns FROM {stage} WHERE {_IS_DONE}"))
         rest = self._query(f"SELECT {', '.join(_STATE_COLUMNS)} FROM {stage} WHERE NOT ({_IS_DONE})")
-        others = {row[0]: Summary._make(row) for row in rest}
+        others = {row[0]: Summary(*row) for row in rest}
         times |= {name: summary.mtime_ns for name, summary in others.items()}
         others |= self._bring_up_to_date(stage, times)
         states = dict.fromkeys(times, DONE_STATE)
