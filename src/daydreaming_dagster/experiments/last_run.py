@@ -40,7 +40,7 @@ def remember_run(dagster_home: Path, workspace: Workspace, cohort_id: str, rows:
 
 def compute_state(workspace: Workspace, rows: CohortRows) -> str:
     """SHA-256 of everything that a run of the cohort reads and writes; of files their times and sizes."""
-    digest = hashlib.sha256(repr(Settings()).encode())
+    digest = hashlib.sha256(Settings().model_dump_json().encode())
     digest.update(repr([*_iter_generations(workspace, rows)]).encode())
     digest.update(repr(compute_input_versions(workspace.paths)).encode())
     paths = workspace.paths
