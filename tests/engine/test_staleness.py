@@ -130,3 +130,13 @@ def test_a_model_that_was_added_beside_another_is_no_renaming(workspace: Workspa
     edited = Workspace(workspace.paths, workspace.config)
     planned = edited.plan_cohort()
     assert find_hints(edited, planned, plan_cohort_run(edited, planned)).renamings == []
+
+
+def test_a_parent_that_cannot_be_read_is_told_as_the_change_and_hides_no_other(workspace: Workspace) -> None:
+    cohort = workspace.require_current_cohort()
+    draft = next(member for member in cohort.members if member.stage is Stage.DRAFT)
+    (workspace.store.folder(Stage.DRAFT, draft.gen_id) / "parsed.txt").write_bytes(b"\xff\xfe")
+    with closing(Index(workspace.store, read_only=True)) as index:
+        found = list(find_stale(workspace.recipe(), cohort.members, index))
+    assert [member.parent_gen_id for member, _ in found] == [draft.gen_id]
+    assert "is not UTF-8 text" in found[0][1].second

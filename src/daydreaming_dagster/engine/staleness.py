@@ -66,12 +66,12 @@ def find_stale(recipe: Recipe, members: Iterable[Member], index: Index) -> Itera
     for member in members:
         if (known := stored[member.stage].get(member.gen_id)) is None:
             continue
-        if member.stage.parent is not None and member.parent_gen_id != parent[0]:
-            parent = member.parent_gen_id, recipe.store.find_parsed(member.stage.parent, member.parent_gen_id)
         try:
+            if member.stage.parent is not None and member.parent_gen_id != parent[0]:
+                parent = member.parent_gen_id, recipe.store.find_parsed(member.stage.parent, member.parent_gen_id)
             today = _compute_request_sha256(recipe, member, parent[1] if member.parent_gen_id else None)
         except DayDreamingError:
-            today = ""  # an input is missing: that is told as the change
+            today = ""  # an input is missing, or cannot be read: that is told as the change
         if today != known and (change := next(find_changes(recipe, member), None)) is not None:
             yield member, change
 
