@@ -171,6 +171,14 @@ def test_comparisons_that_are_not_possible_are_counted_under_the_title() -> None
     assert "comparisons left out as not comparable" in words_of(render_svg(plot_contrasts(table)))
 
 
+def test_templates_of_two_stages_with_the_same_names_have_rows_of_their_own() -> None:
+    table = compare_levels(cohort(), "generator_model", [("writer-a", "writer-b")], draws=50)
+    both = pl.concat([table.with_columns(by=pl.lit(kind)) for kind in ("draft_template", "essay_template")])
+    words = words_of(render_svg(plot_contrasts(both)))
+    assert words.count("writer-a − writer-b (draft template)") == words.count("writer-a − writer-b (essay template)")
+    assert "writer-a − writer-b (draft template)" in words
+
+
 def test_the_front_holds_what_no_other_beats() -> None:
     x, y = np.array([1.0, 2, 3, 3, 0]), np.array([5.0, 4, 1, 2, 6])
     assert find_front(x, y).tolist() == [True, True, False, True, True]

@@ -16,7 +16,7 @@ from daydreaming_dagster.domain.membership import Member
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.experiments.report import build_document, reports_folder, write_report
 from daydreaming_dagster.experiments.report_caveats import find_caveats
-from daydreaming_dagster.experiments.report_document import Bullets, Document, Grid
+from daydreaming_dagster.experiments.report_document import Bullets, Document, Grid, Paragraph
 from daydreaming_dagster.experiments.report_essays import excerpt
 from daydreaming_dagster.experiments.report_html import escape_markdown, render_html, render_markdown
 from daydreaming_dagster.experiments.report_material import Material, read_material
@@ -498,6 +498,16 @@ def test_a_contrast_is_shown_with_the_better_one_first(root: RatedRoot) -> None:
     assert "small − big (generator model) 3.00 [3.00, 3.00]" in told
 
 
+def test_diversity_of_few_combinations_says_once_that_there_are_no_intervals(root: RatedRoot) -> None:
+    root.write_templates(Stage.ESSAY, {"narrative": "Tell: {{ draft_block }}", "plain": "Say: {{ draft_block }}"})
+    root.run(spread, essay=lambda member: f"{ESSAY} {member.gen_id}")
+    (section,) = [section for section in write_out(look_at(root))[0].sections if section.title == "Diversity"]
+    (grid,) = [block for block in section.blocks if isinstance(block, Grid)]
+    assert not any("interval" in cell for row in grid.rows for cell in row)
+    told = [block.text for block in section.blocks if isinstance(block, Paragraph)]
+    assert "Figures without an interval rest on fewer than 5 combinations." in told
+
+
 def test_what_one_judge_cannot_tell_takes_no_columns_and_no_rows(root: RatedRoot) -> None:
     one_judge(root)
     told = text_of(write_out(look_at(root))[1])
@@ -511,7 +521,7 @@ def test_evaluations_that_wait_for_their_essay_are_told_with_the_reason(root: Ra
     nothing_made(root)
     told = text_of(write_out(look_at(root))[1])
     assert "6 of 6 evaluations are not done; not made: 6, all because there is no essay to judge." in told
-    assert "6 of these have no essay to judge" in told
+    assert "6 without a score: not_made (not asked for yet); for 6 of them there is no essay to judge" in told
 
 
 def test_a_judge_that_favours_its_own_family_is_named_with_the_points(root: RatedRoot) -> None:
@@ -527,7 +537,9 @@ def test_where_no_difference_is_found_the_nearest_is_told_with_its_p(root: Rated
     root.write_models(writers=["big", "small"], judges=["judge", "other-judge"])
     root.run(spread)
     told = summarise_construct(look_at(root), "novelty")
-    assert re.search(r"better than another; nearest to it comes (big over small|small over big) with [\d.]+ \[", told)
+    assert re.search(
+        r"better than another; nearest to it comes writer (big over small|small over big) with [\d.]+ \[", told
+    )
     assert re.search(r"\(p \.\d+, adjusted for all comparisons [\d.]+\)\.$", told)
 
 

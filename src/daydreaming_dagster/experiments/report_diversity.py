@@ -8,9 +8,10 @@ import polars as pl
 
 from daydreaming_dagster.analysis.diversity import MIN_TEXTS, UNIQUE_BELOW
 from daydreaming_dagster.analysis.embedding import HashingEmbedder
+from daydreaming_dagster.analysis.statistics.bootstrap import MIN_CLUSTERS
 from daydreaming_dagster.experiments.report_document import Block, Bullets, Grid, Paragraph, Section
 from daydreaming_dagster.experiments.report_material import Material
-from daydreaming_dagster.experiments.report_wording import join_words, show_interval
+from daydreaming_dagster.experiments.report_wording import join_words, show_interval, show_number
 from daydreaming_dagster.utils.wording import show_count
 
 _TITLE = "Diversity"
@@ -56,6 +57,8 @@ def build_diversity_section(material: Material) -> Section:
         Bullets([f"{title[0].upper()}{title[1:]}: {what}." for title, _, what in map(_MEASURES.__getitem__, names)]),
     ]
     few = [str(group) for group in table.filter(~pl.col("group").is_in(measured["group"].to_list()))["group"].unique()]
+    if measured["low"].is_null().any():
+        blocks.append(Paragraph(f"Figures without an interval rest on fewer than {MIN_CLUSTERS} combinations."))
     if few:
         blocks.append(Paragraph(f"Not measured: {join_words(sorted(few))}, with fewer than {MIN_TEXTS} essays each."))
     return Section(_TITLE, [*blocks, *_describe_embedders(measured)])
@@ -98,6 +101,12 @@ def _cells(group_by: str, group: str, rows: list[dict[str, Any]], names: list[st
     first = rows[0]
     cells = [group_by, group, f"{first['n']} of {first['n_available']}"]
     for name in names:
-        row = found[name]
-        cells.append(show_interval(row["estimate"], row["low"], row["high"], _MEASURES[name][1]))
+        row, digits = found[name], _MEASURES[name][1]
+        # Where combinations are few no figure has an interval; said in every cell, the last ones would leave the page.
+        alone = row["estimate"] is not None and row["low"] is None
+        cells.append(
+            show_number(row["estimate"], digits)
+            if alone
+            else show_interval(row["estimate"], row["low"], row["high"], digits)
+        )
     return cells

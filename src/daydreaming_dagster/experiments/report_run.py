@@ -112,8 +112,9 @@ def build_health_section(material: Material) -> Section:
     blocks: list[Paragraph | Grid | Bullets] = [Paragraph(lead, is_lead=True)]
     if failures:
         waiting = count_without_essay(material)
-        lines = [f"{count:,} without a score: {name_reason(reason)}" for reason, count in failures]
-        blocks.append(Bullets([*lines, *[f"{waiting:,} of these have no essay to judge"] * bool(waiting)]))
+        note = {"not_made": f"; for {waiting:,} of them there is no essay to judge"} if waiting else {}
+        lines = [f"{count:,} without a score: {name_reason(why)}{note.get(why, '')}" for why, count in failures]
+        blocks.append(Bullets(lines))
     rows = health.to_dicts()
     blocks.append(
         Grid(

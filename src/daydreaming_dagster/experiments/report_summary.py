@@ -94,8 +94,8 @@ def _describe_nearest(material: Material, rows: pl.DataFrame) -> str:
     sign = sign_of(row)
     better, worse = (row["a"], row["b"])[::sign]
     return (
-        f"{nothing}; nearest to it comes {better} over {worse} with {show_contrast(row, sign)} points "
-        f"(p {show_p(row['p'])}, adjusted for all comparisons {show_p(row['p_holm'])})."
+        f"{nothing}; nearest to it comes {_name_kind(row)} {better} over {worse} with {show_contrast(row, sign)} "
+        f"points (p {show_p(row['p'])}, adjusted for all comparisons {show_p(row['p_holm'])})."
     )
 
 
@@ -103,11 +103,14 @@ def _summarise_contrast(material: Material, row: dict[str, Any]) -> str:
     sign = sign_of(row)
     better, worse = (row["a"], row["b"])[::sign]
     units = show_count(row["n_clusters"], "combination")
-    kind = "writer" if row["by"] == "generator_model" else row["by"].replace("_", " ")
-    text = f"{kind} {better} is better than {worse} by {show_contrast(row, sign)} points over {units}"
+    text = f"{_name_kind(row)} {better} is better than {worse} by {show_contrast(row, sign)} points over {units}"
     if (others := find_without_own_family(material, row)) is None:
         return text
     return f"{text} (without judges of the writer's own family {show_contrast(others, sign)})"
+
+
+def _name_kind(row: dict[str, Any]) -> str:
+    return "writer" if row["by"] == "generator_model" else str(row["by"]).replace("_", " ")
 
 
 def _summarise_concepts(material: Material, construct: str) -> str:

@@ -18,13 +18,15 @@ from daydreaming_dagster.analysis.plots.drawing import (
 )
 
 _TITLE = "Differences between groups"
+_LONGEST_LABEL = 460
+"""Pixels: two long names and what they are names of."""
 
 
 def plot_contrasts(comparison: pl.DataFrame) -> Chart:
     """A row per comparison: difference in points with its 95 % interval, filled where Holm's p is below .05.
 
     Args:
-        comparison: a frame of `COMPARISON_SCHEMA`.
+        comparison: a frame of `COMPARISON_SCHEMA`; a column `by` besides says what is compared.
     """
     shown = comparison.filter("is_comparable")
     left_out = comparison.height - shown.height
@@ -32,16 +34,18 @@ def plot_contrasts(comparison: pl.DataFrame) -> Chart:
         return draw_nothing(_TITLE, "no two groups can be compared")
     number = shown["p_holm"].map_elements(_p_value, return_dtype=pl.String, skip_nulls=False)
     unpaired = pl.when(pl.col("design") == "unpaired").then(pl.lit(" (unpaired)")).otherwise(pl.lit(""))
+    # Templates of two stages may have the same names, and would lie on each other in one row.
+    kind = pl.format(" ({})", pl.col("by").str.replace_all("_", " ")) if "by" in shown.columns else pl.lit("")
     rows = shown.select(
         "construct",
         "effect",
         "low",
         "high",
-        pl.format("{} − {}", "a", "b").alias("contrast"),
+        (pl.format("{} − {}", "a", "b") + kind).alias("contrast"),
         pl.col("p_holm").fill_null(1.0).lt(0.05).alias("found"),
         pl.format("{} combinations{}, {}", "n_clusters", unpaired, number).alias("facts"),
     )
-    base = alt.Chart().encode(y=alt.Y("contrast:N", title=None, sort=None))
+    base = alt.Chart().encode(y=alt.Y("contrast:N", title=None, sort=None, axis=alt.Axis(labelLimit=_LONGEST_LABEL)))
     axis = alt.Axis(labelSeparation=8, labelOverlap=True)
     x = alt.X(
         "effect:Q", title="Difference, points (right: the first is better)", scale=alt.Scale(zero=True), axis=axis
