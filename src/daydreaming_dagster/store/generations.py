@@ -360,7 +360,8 @@ class GenerationStore:
 
     def _holds_response(self, folder: Path, text: str, raw_metadata: Mapping[str, Any]) -> bool:
         if (call_id := raw_metadata.get("call_id")) is not None:
-            return (files.find_undamaged_json(folder / RAW_METADATA) or {}).get("call_id") == call_id
+            stored = files.find_undamaged_json(folder / RAW_METADATA)
+            return stored is not None and stored.get("call_id") == call_id
         return files.find_text(folder / RAW) == text
 
     def _archive_response(self, folder: Path, gen_id: str) -> None:
