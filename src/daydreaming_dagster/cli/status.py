@@ -108,10 +108,10 @@ def _print_advice(found: CohortStatus) -> None:
 def _print_stale(workspace: Workspace, cohort: Cohort) -> None:
     from daydreaming_dagster.cli.console import print_line
     from daydreaming_dagster.domain.errors import ConfigurationError
-    from daydreaming_dagster.engine.stale_count import recall_stale_count
+    from daydreaming_dagster.engine.cohort_run import count_stale
 
     try:
-        stale = recall_stale_count(workspace, cohort)
+        stale = count_stale(workspace, cohort)
     except ConfigurationError:
         return  # what is stored can be told of without inputs; `doctor` tells what is wrong with those
     if stale:

@@ -19,8 +19,13 @@ from daydreaming_dagster.engine.progress import Progress
 from daydreaming_dagster.engine.records import RunInfo
 from daydreaming_dagster.engine.retries import require_known_reasons
 from daydreaming_dagster.engine.run import RunOptions, RunReport, run_plan
-from daydreaming_dagster.engine.stale_count import CHEAP_MEMBERS
-from daydreaming_dagster.engine.staleness import STALE, Renaming, find_renamings, find_stale
+from daydreaming_dagster.engine.staleness import (
+    CHEAP_MEMBERS,
+    STALE,
+    Renaming,
+    find_renamings,
+    find_stale,
+)
 from daydreaming_dagster.engine.steps import StepResult, materialize_parsed, materialize_prompts
 from daydreaming_dagster.engine.workspace import Workspace
 from daydreaming_dagster.llm.keys import require_key

@@ -21,6 +21,8 @@ from daydreaming_dagster.store.index import Index
 
 STALE = "stale"
 """Among the reasons of `--retry`: call again what was made from inputs that have changed since."""
+CHEAP_MEMBERS = 2000
+"""A cohort so small that looking for what is stale takes no noticeable time."""
 _LOOKED_UP = 2000
 
 

@@ -176,11 +176,6 @@ class DataPaths:
         return self.state / "index.sqlite"
 
     @property
-    def stale_counts(self) -> Path:
-        """How many generations of each small cohort were found stale, and from what."""
-        return self.state / "stale_counts.json"
-
-    @property
     def search_index(self) -> Path:
         """What the explorer asks: titles, scores, cohorts and every word of all generations."""
         return self.state / "search.sqlite"
