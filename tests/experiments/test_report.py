@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 
+import polars as pl
 import pytest
 from tests.experiments.rated_root import ESSAY, RatedRoot, essays, evaluations, score, spread
 
@@ -18,6 +20,7 @@ from daydreaming_dagster.experiments.report import build_document, reports_folde
 from daydreaming_dagster.experiments.report_caveats import find_caveats
 from daydreaming_dagster.experiments.report_document import Bullets, Document, Grid, Paragraph
 from daydreaming_dagster.experiments.report_essays import excerpt
+from daydreaming_dagster.experiments.report_findings import are_equal
 from daydreaming_dagster.experiments.report_html import escape_markdown, render_html, render_markdown
 from daydreaming_dagster.experiments.report_material import Material, read_material
 from daydreaming_dagster.experiments.report_plots import PLOTS, DrawnPlot
@@ -541,6 +544,45 @@ def test_where_no_difference_is_found_the_nearest_is_told_with_its_p(root: Rated
         r"better than another; nearest to it comes writer (big over small|small over big) with [\d.]+ \[", told
     )
     assert re.search(r"\(p \.\d+, adjusted for all comparisons [\d.]+\)\.$", told)
+
+
+def test_of_comparisons_with_the_same_adjusted_p_the_one_with_the_least_p_is_nearest(root: RatedRoot) -> None:
+    root.write_concepts([f"concept-{number}" for number in range(6)])
+    root.write_models(writers=["big", "middle", "small"], judges=["judge"])
+    root.run(spread)
+    material = look_at(root)
+    p = pl.when(pl.col("a") == "middle", pl.col("b") == "small").then(0.2).otherwise(0.9)
+    told = summarise_construct(replace(material, contrasts=material.contrasts.with_columns(p=p, p_holm=1.0)), "novelty")
+    assert "(p .200, adjusted for all comparisons 1.000)" in told
+
+
+def test_replicates_that_are_all_equal_are_not_said_to_be_missing(root: RatedRoot) -> None:
+    one_judge(root)
+    material = look_at(root)
+    assert "no repeated rating" in text_of(write_out(material)[1])
+    repeated = pl.when(pl.col("statistic") == "intra_judge_alpha").then(6).otherwise("n")
+    agreement = material.table("agreement").with_columns(n=repeated)
+    tables = {**material.data.tables, "agreement": agreement}
+    told = text_of(write_out(replace(material, data=replace(material.data, tables=tables)))[1])
+    assert "no repeated rating" not in told
+    assert "or all ratings are equal" in told
+
+
+@pytest.mark.parametrize("differing", ["raw_mean", "adjusted_mean"])
+def test_entries_are_equal_only_as_seen_and_as_ranked(differing: str) -> None:
+    entries = pl.DataFrame({"raw_mean": [5.0, 5.0], "adjusted_mean": [5.0, 5.0]})
+    assert are_equal(entries)
+    assert not are_equal(entries.with_columns(pl.Series(differing, [5.0, 6.0])))
+
+
+def test_thousands_of_ratings_left_out_of_comparisons_are_one_sentence(root: RatedRoot) -> None:
+    root.write_concepts([f"concept-{number}" for number in range(6)])
+    root.write_models(writers=["big", "small"], judges=["judge"])
+    root.run(spread)
+    material = look_at(root)
+    noted = material.contrasts.with_columns(note=pl.lit("1,200 ratings without a counterpart left out"))
+    told = text_of(write_out(replace(material, contrasts=noted))[1])
+    assert "Ratings without a counterpart on the other side are left out: 1,200 of a comparison." in told
 
 
 def test_ratings_left_out_of_comparisons_are_told_once(root: RatedRoot) -> None:

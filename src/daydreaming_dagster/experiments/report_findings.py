@@ -31,7 +31,7 @@ FOUND = 0.05
 _ROUGH = 0.5
 """Lower end of a predicted reliability below which the prediction is a guess."""
 _WITHOUT_OWN_FAMILY = " Without own family: the estimate without judges of the writer's own family."
-_ONLY_LEFT_OUT = re.compile(r"^(\d+) ratings? without a counterpart left out$")
+_ONLY_LEFT_OUT = re.compile(r"^([\d,]+) ratings? without a counterpart left out$")
 _OF_REPLICATES = "intra_judge_alpha"
 _STATISTICS = {
     "krippendorff_alpha_ordinal": "Krippendorff's alpha, ordinal",
@@ -108,8 +108,8 @@ def _describe_rubric(material: Material, construct: str) -> str:
 
 
 def are_equal(entries: pl.DataFrame) -> bool:
-    """Whether all entries of a ranking have the same mean."""
-    return entries["raw_mean"].round(9).n_unique() == 1
+    """Whether all entries of a ranking have the same mean, both as seen and as ranked."""
+    return all(entries[name].round(9).n_unique() == 1 for name in ("raw_mean", "adjusted_mean"))
 
 
 def find_entries(material: Material, construct: str, level: str) -> pl.DataFrame:
@@ -181,7 +181,7 @@ def _contrast_blocks(material: Material, construct: str) -> Iterator[Block]:
         yield Paragraph("There is nothing to compare: one draft template, one essay template and one writer.")
     if rows.is_empty():
         return
-    shown = rows.sort("p_holm", nulls_last=True, maintain_order=True).head(_SHOWN_CONTRASTS)
+    shown = rows.sort("p_holm", "p", nulls_last=True, maintain_order=True).head(_SHOWN_CONTRASTS)
     extra = ("without own family",) if material.other_family_contrasts.height else ()
     yield Grid(
         f"Differences in points, averaged within combinations, the seemingly better one first{_of_all(shown, rows)}. "
@@ -192,9 +192,9 @@ def _contrast_blocks(material: Material, construct: str) -> Iterator[Block]:
         n_text=1,
     )
     noted = shown.filter(pl.col("note").is_not_null())
-    left_out = noted["note"].str.extract(_ONLY_LEFT_OUT.pattern).cast(pl.Int64)
+    left_out = noted["note"].str.extract(_ONLY_LEFT_OUT.pattern).str.replace_all(",", "").cast(pl.Int64)
     if counts := sorted(set(left_out.drop_nulls().to_list())):
-        number = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
+        number = f"{counts[0]:,} to {counts[-1]:,}" if len(counts) > 1 else f"{counts[0]:,}"
         yield Paragraph(f"Ratings without a counterpart on the other side are left out: {number} of a comparison.")
     if notes := [_note_contrast(row) for row in noted.filter(left_out.is_null()).iter_rows(named=True)]:
         yield Bullets(notes)
@@ -272,7 +272,7 @@ def _agreement_blocks(material: Material, construct: str) -> Iterator[Block]:
     repeated = (pl.col("statistic") != _OF_REPLICATES) | (pl.col("n") > 0)
     shown = rows.filter(repeated)
     judges = material.rated.filter(pl.col("construct") == construct)["judge_model"].n_unique()
-    if judges == 1 and shown["estimate"].is_null().all():
+    if judges == 1 and shown.filter(pl.col("n") > 0, pl.col("statistic") == _OF_REPLICATES).is_empty():
         yield Paragraph("There was one judge, and no repeated rating: nobody to agree with, not even itself.")
         return
     if shown["estimate"].is_null().all():

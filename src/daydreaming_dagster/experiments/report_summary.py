@@ -90,7 +90,7 @@ def _describe_nearest(material: Material, rows: pl.DataFrame) -> str:
     known = rows.filter(pl.col("low").is_not_null())
     if known.is_empty():
         return f"{nothing}: there are too few combinations for that."
-    row = known.sort("p_holm", nulls_last=True, maintain_order=True).row(0, named=True)
+    row = known.sort("p_holm", "p", nulls_last=True, maintain_order=True).row(0, named=True)
     sign = sign_of(row)
     better, worse = (row["a"], row["b"])[::sign]
     return (
