@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+import polars as pl
 import pytest
 from tests.experiments.rated_root import RatedRoot, essays, evaluations, score, spread
 
@@ -134,3 +136,31 @@ def test_rubrics_of_different_scales_are_not_averaged(root: RatedRoot) -> None:
     table.write_text("\n".join(rows) + "\n")
     with pytest.raises(ConfigurationError, match="different scales"):
         choose_top_essays(root.workspace(), 1, templates=["novelty", "coherence"])
+
+
+def test_a_table_that_a_spreadsheet_saved_is_read(workspace: Workspace) -> None:
+    own = aggregated_scores_path(workspace.paths)
+    own.with_suffix(".parquet").unlink()
+    own.write_text(re.sub(r"\.0\b", "", own.read_text()))
+    assert choose_top_essays(workspace, 1).is_table_old is False
+
+
+def test_a_table_without_rows_is_an_old_one(workspace: Workspace) -> None:
+    own = aggregated_scores_path(workspace.paths)
+    own.with_suffix(".parquet").unlink()
+    own.write_text(own.read_text().splitlines()[0] + "\n")
+    assert choose_top_essays(workspace, 1).is_table_old
+
+
+def test_a_table_without_scales_takes_those_of_the_rubrics(root: RatedRoot, tmp_path: Path) -> None:
+    root.write_templates(
+        Stage.EVALUATION, {"known": "Judge: {{ response }}"}, construct="prior_art", direction="lower_is_better"
+    )
+    ranks = {essay.gen_id: rank for rank, essay in enumerate(essays(list(root.build().members)))}
+    root.run(lambda member: score(ranks[member.parent_gen_id]))
+    mine = tmp_path / "mine.csv"
+    write_aggregated_scores(root.workspace(), mine)
+    pl.read_csv(mine).drop("scale_min", "scale_max").write_csv(mine)
+    mine.with_suffix(".parquet").unlink(missing_ok=True)
+    best = choose_top_essays(root.workspace(), 1, scores_path=mine).essays.row(0, named=True)
+    assert (ranks[best["parent_gen_id"]], best["score"]) == (0, 9.0)

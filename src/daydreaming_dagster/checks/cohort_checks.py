@@ -5,6 +5,7 @@ from dagster import AssetCheckExecutionContext, AssetCheckResult, AssetCheckSeve
 from daydreaming_dagster.assets.partitions import PARTITIONS
 from daydreaming_dagster.domain.membership import REBUILD_COMMAND
 from daydreaming_dagster.experiments.result_tables import MAKE_RESULTS, parsed_scores_path
+from daydreaming_dagster.experiments.scores_on_disk import read_scores
 from daydreaming_dagster.experiments.store_checks import (
     CheckResult,
     check_coverage,
@@ -16,7 +17,6 @@ from daydreaming_dagster.resources.cohort_id_io import find_cohort_built_in
 from daydreaming_dagster.resources.failures import explain_failures
 from daydreaming_dagster.resources.workspace import WorkspaceResource
 from daydreaming_dagster.store.registrations import find_stale_gen_ids
-from daydreaming_dagster.store.tables import read_table
 
 _SHOWN_CULPRITS = 20
 
@@ -60,7 +60,7 @@ def parents_are_members(context: AssetCheckExecutionContext, workspace: Workspac
 def scores_are_on_their_scales(workspace: WorkspaceResource) -> AssetCheckResult:
     """Every evaluation that is done has a score on its rubric's scale."""
     with explain_failures():
-        scores = read_table(parsed_scores_path(workspace.open().paths), MAKE_RESULTS)
+        scores = read_scores(parsed_scores_path(workspace.open().paths), MAKE_RESULTS)
         return _to_dagster(check_scores(scores))
 
 

@@ -22,7 +22,7 @@ from daydreaming_dagster.engine.progress import Progress
 from daydreaming_dagster.engine.run import RunReport
 from daydreaming_dagster.engine.run_board import RunBoard
 from daydreaming_dagster.engine.workspace import Workspace
-from daydreaming_dagster.store.tables import read_table
+from daydreaming_dagster.experiments.scores_on_disk import read_scores
 from daydreaming_dagster.utils.wording import show_count
 
 _SHOWN_ESSAYS = 10
@@ -130,7 +130,7 @@ def _print_failures(progress: Progress, errors: Mapping[str, DayDreamingError]) 
 
 
 def _print_scores(workspace: Workspace) -> None:
-    scores = read_table(workspace.paths.parsing / "parsed_scores.csv", "daydreaming run")
+    scores = read_scores(workspace.paths.parsing / "parsed_scores.csv", "daydreaming run")
     essays, rubrics = rank_essays(scores, workspace.catalogue.active_templates(Stage.EVALUATION))
     if essays.is_empty() or not rubrics:
         print_line("[yellow]No evaluation gave a score yet; `daydreaming status` says why.[/]")

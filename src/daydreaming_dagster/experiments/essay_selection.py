@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
 from daydreaming_dagster.analysis.top_essays import select_top_essays
-from daydreaming_dagster.domain.catalogue import Catalogue
+from daydreaming_dagster.domain.catalogue import Catalogue, Template
 from daydreaming_dagster.domain.errors import ConfigurationError, StoreError
 from daydreaming_dagster.domain.membership import REBUILD_COMMAND
 from daydreaming_dagster.domain.selection import Mode
@@ -21,7 +21,6 @@ from daydreaming_dagster.experiments.result_tables import aggregated_scores_path
 from daydreaming_dagster.experiments.scores_on_disk import read_scores
 from daydreaming_dagster.store import files
 from daydreaming_dagster.store.paths import DataPaths
-from daydreaming_dagster.store.tables import read_table
 from daydreaming_dagster.utils.wording import show_count
 
 PRIOR_ART = "prior_art"
@@ -89,7 +88,7 @@ def choose_top_essays(
     notes = [*_note_ties(ranked, top_n), *_note_mode(mode), *_note_newer(stored, scores, named)]
     essays = ranked.head(top_n)
     text = _build_text(essays, counted, notes, mode, fill_up=fill_up)
-    is_old = named is None and not (own.exists() and _count_newer(stored, read_table(own, _AGGREGATE)) == 0)
+    is_old = named is None and not (own.exists() and _count_newer(stored, read_scores(own, _AGGREGATE)) == 0)
     return EssaySelection(workspace.paths.selected_essays, counted, essays, text, notes, is_old)
 
 
@@ -113,17 +112,30 @@ def _rank(
     catalogue: Catalogue, scores: pl.DataFrame, templates: Sequence[str], score_span: float | None
 ) -> pl.DataFrame:
     """All essays with a score by the templates, best first, whichever end of the scale is the good one."""
+    rubrics = catalogue.templates[Stage.EVALUATION]
+    scores = _fill_in_scales(scores, rubrics)
     scales = scores.filter(pl.col("evaluation_template").is_in(templates)).select("scale_min", "scale_max").unique()
     if scales.drop_nulls().height > 1:
         raise ConfigurationError(
             f"{', '.join(templates)} have different scales, and their scores cannot be averaged.",
             fix="Name rubrics of one scale: daydreaming select-top --prior-art-templates NAME",
         )
-    rubrics = catalogue.templates[Stage.EVALUATION]
     lower = [name for name in templates if name in rubrics and rubrics[name].direction == "lower_is_better"]
     turned = pl.col("scale_min") + pl.col("scale_max") - pl.col("score")
     better = pl.when(pl.col("evaluation_template").is_in(lower)).then(turned).otherwise("score")
     return select_top_essays(scores.with_columns(score=better), templates, scores.height, score_span)
+
+
+def _fill_in_scales(scores: pl.DataFrame, rubrics: Mapping[str, Template]) -> pl.DataFrame:
+    """The scores with their rubrics' scales where a table of somebody's own does not say them."""
+    known = {
+        end: {name: getattr(rubric, end) for name, rubric in rubrics.items()} for end in ("scale_min", "scale_max")
+    }
+    template = pl.col("evaluation_template")
+    return scores.with_columns(
+        pl.col(end).fill_null(template.replace_strict(of_rubric, default=None, return_dtype=pl.Float64))
+        for end, of_rubric in known.items()
+    )
 
 
 def _note_ties(ranked: pl.DataFrame, top_n: int) -> Iterator[str]:

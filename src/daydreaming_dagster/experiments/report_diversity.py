@@ -78,7 +78,7 @@ def _describe_repeats(rarefaction: pl.DataFrame, measured: pl.DataFrame) -> str:
     worst = whole.row(0, named=True)
     if worst["repeated"] < _NO_REPETITION:
         cut = whole.filter(pl.col("n") < pl.col("n_available"))
-        among = f" among the {cut['n'].max()} compared" if cut.height else ""
+        among = f" among the {max(cut['n'])} compared" if cut.height else ""
         return f"No essay repeats another of its group{among} (cosine of {UNIQUE_BELOW:.1f} or more)."
     drawn = "" if worst["n"] == worst["n_available"] else " drawn for this"
     return (
