@@ -47,9 +47,16 @@ def test_the_index_says_of_each_generation_what_its_files_say(store: GenerationS
     write(store, make_outcome("d_failed", parsed=None, failure=truncated))
     write(store, make_outcome("d_silent", text=None, parsed=None, failure={**truncated, "lasting": False}))
     write(store, make_outcome("d_unparsed", parsed=None))
+    damages = {"metadata.json": b"{", "raw_metadata.json": b"{", "parsed.txt": b"\xff\xfe", "raw.txt": b"\xff\xfe"}
+    for name, damage in damages.items():
+        for parsed in ("Read.", None):
+            outcome = make_outcome(f"d_{name.partition('.')[0]}_{parsed is None}", parsed=parsed)
+            store.write_outcome(outcome)
+            (store.folder(Stage.DRAFT, outcome.metadata.gen_id) / name).write_bytes(damage)
+            settle(store, outcome)
     for from_where in ("files", "index"):
         state_of = index.states(Stage.DRAFT)
-        for gen_id in ("d_done", "d_failed", "d_silent", "d_unparsed", "d_missing"):
+        for gen_id in ("d_missing", *store.iter_gen_ids(Stage.DRAFT)):
             assert state_of(gen_id) == read_state(store, Stage.DRAFT, gen_id), f"{gen_id}, from the {from_where}"
     assert state_of("d_done").status is Status.DONE
     assert state_of("d_missing").status is Status.MISSING
@@ -165,6 +172,19 @@ def test_damaged_metadata_is_a_failed_generation(store: GenerationStore, index: 
     (store.folder(Stage.DRAFT, "d_1") / "raw_metadata.json").write_text("{")
     settle(store, outcome)
     assert index.refresh(Stage.DRAFT)["d_1"].reason == "store"
+
+
+def test_what_could_not_be_read_is_read_again_when_it_was_mended_in_place(store: GenerationStore, index: Index) -> None:
+    outcome = make_outcome("d_1", parsed=None)
+    write(store, outcome)
+    path = store.folder(Stage.DRAFT, "d_1") / "raw_metadata.json"
+    whole = path.read_bytes()
+    path.write_text("{")
+    settle(store, outcome)
+    assert index.states(Stage.DRAFT)("d_1").status is Status.FAILED
+    path.write_bytes(whole)
+    settle(store, outcome)
+    assert index.states(Stage.DRAFT)("d_1").status is Status.UNPARSED
 
 
 @pytest.mark.parametrize("many", [1, 2000])

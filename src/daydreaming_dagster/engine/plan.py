@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from daydreaming_dagster.domain.errors import StoreError
 from daydreaming_dagster.domain.membership import Member
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.records import Attempt
@@ -62,8 +61,7 @@ class Plan:
         ready: tasks whose parent is done, in cohort order.
         tasks: number of all tasks by stage and action, ready or waiting for a parent.
         done_ids: finished generations by stage; they cost nothing.
-        held: generations whose failure is lasting, or whose files cannot be read; only `--retry REASON` calls them
-            again.
+        held: generations whose failure is lasting; only `--retry REASON` calls them again.
         blocked: generations whose parent is neither done nor planned.
         retry: reasons of lasting failures that are called again.
     """
@@ -145,8 +143,6 @@ def decide(state: GenerationState, retry: Collection[str]) -> Action | None:
         case Status.UNPARSED:
             return Action.PARSE
     failure = state.failure
-    if failure is not None and failure.reason == StoreError.reason and failure.reason not in retry:
-        return None  # what is stored cannot be read now: it may have been paid for, and be mended
     if failure is None or not failure.lasting or failure.reason in retry:
         return Action.CALL
     # Parsers, scales and limits may have changed since: looking again at what is stored costs nothing.

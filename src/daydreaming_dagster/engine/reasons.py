@@ -86,8 +86,7 @@ def explain(recipe: Recipe, member: Member, calls: Iterable[CallRow] = ()) -> Re
         case Status.FAILED if state.failure is not None:
             because.append(f"It failed ({state.failure.reason}): {state.failure.message}")
             because.append(_describe_prospect(state.failure, action))
-            waits = state.failure.lasting or action is None
-            fix = f"daydreaming run --retry {state.failure.reason}" if waits else "daydreaming run"
+            fix = f"daydreaming run --retry {state.failure.reason}" if state.failure.lasting else "daydreaming run"
     if changes:
         names = ", ".join(change.what for change in changes)
         because.append(
@@ -109,8 +108,8 @@ def explain(recipe: Recipe, member: Member, calls: Iterable[CallRow] = ()) -> Re
 def _describe_prospect(failure: Failure, action: Action | None) -> str:
     if failure.reason == StoreError.reason:
         return (
-            "A run leaves it alone, because it may have been paid for. Restore the file, or delete it: a run reads "
-            "what is left."
+            "A run leaves it alone, because it may have been paid for. Restore the file, or have it made again: what "
+            "is there of a response is kept as a version."
         )
     if not failure.lasting:
         return "The failure is passing: the next run tries again."

@@ -40,7 +40,7 @@ from daydreaming_dagster.store.ledger import CallState, Ledger, Spending, build_
 from daydreaming_dagster.store.owners import Owner
 from daydreaming_dagster.store.paths import DataPaths
 
-_OBJECTS_PER_COLLECTION = 20_000
+_OBJECTS_PER_COLLECTION = 50_000
 _SWITCH_INTERVAL_S = 0.0005
 
 

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from daydreaming_dagster.domain.errors import DayDreamingError
+from daydreaming_dagster.domain.errors import DayDreamingError, StoreError
 from daydreaming_dagster.domain.membership import Member
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.engine.plan import Action, Plan, Task
@@ -74,8 +74,15 @@ def find_stale(recipe: Recipe, members: Iterable[Member], index: Index) -> Itera
             today = _compute_request_sha256(recipe, member, parent[1] if member.parent_gen_id else None)
         except DayDreamingError:
             today = ""  # an input is missing, or cannot be read: that is told as the change
-        if today != known and (change := next(find_changes(recipe, member), None)) is not None:
+        if today != known and (change := _find_first_change(recipe, member)) is not None:
             yield member, change
+
+
+def _find_first_change(recipe: Recipe, member: Member) -> Difference | None:
+    try:
+        return next(find_changes(recipe, member), None)
+    except StoreError as error:
+        return Difference("what is stored of it", "was there", error.what)
 
 
 def group_stale(stale: Iterable[tuple[Member, Difference]]) -> list[StaleGroup]:

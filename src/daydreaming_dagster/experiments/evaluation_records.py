@@ -166,7 +166,9 @@ def _find_errors(store: GenerationStore, evaluations: pl.DataFrame) -> pl.Series
     """Why there is no score; null where nothing but the scale can speak against it."""
     status, reason = pl.col("status"), pl.col("reason")
     error = (
-        pl.when(status == Status.DONE)
+        pl.when(reason == _UNREADABLE)
+        .then(reason)
+        .when(status == Status.DONE)
         .then("code")
         .when(status == Status.FAILED)
         .then(reason)

@@ -162,10 +162,16 @@ def find_json(path: Path) -> dict[str, Any] | None:
 
 
 def find_undamaged_json(path: Path) -> dict[str, Any] | None:
-    """The object in a file; None also when it cannot be read, for what has to go on nevertheless."""
+    """The object in a file; None also when it holds something else, for what has to go on nevertheless.
+
+    Raises:
+        StoreError: the disk or its permissions do not let it be read.
+    """
     try:
         return find_json(path)
-    except StoreError:
+    except StoreError as error:
+        if isinstance(error.__cause__, OSError):
+            raise
         return None
 
 

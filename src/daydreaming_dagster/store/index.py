@@ -49,6 +49,7 @@ class Summary(NamedTuple):
 
     Attributes:
         mtime_ns: of the folder when this was true.
+        reason: of the failure; `store` also of what is done although its metadata cannot be read.
         code: finer code of the failure; of an evaluation that is done and has no score, why (`score_no_number`, …).
         request_sha256: of the request that the stored response answers.
         score: the number in an evaluation's parsed text, whatever its template's scale.
@@ -203,7 +204,12 @@ class Index:
             return {}
         started_ns = time.time_ns()
         fresh = {summary.gen_id: summary for summary in self._read_summaries(stage, changed)}
-        settled = [summary for summary in fresh.values() if summary.mtime_ns < started_ns - self._settling_ns]
+        # What cannot be read is looked at each time: mending it in place leaves the folder's time as it is.
+        settled = [
+            summary
+            for summary in fresh.values()
+            if summary.mtime_ns < started_ns - self._settling_ns and summary.reason != StoreError.reason
+        ]
         self._write(stage, settled, gone)
         for name in gone:
             del times[name]
@@ -280,28 +286,39 @@ def read_summary(store: GenerationStore, stage: Stage, gen_id: str) -> Summary:
 
 def _summarize_files(store: GenerationStore, stage: Stage, gen_id: str, found: FoundFiles) -> Summary:
     mtime_ns, (asked, came, read), (has_text, has_versions), parsed_mtime_ns = found
+    damage: StoreError | None = None
     try:
         # What is done and in order, nearly always all there is, is understood without a detour.
         metadata = GenerationMetadata.of_json(_parse_object(asked), stage, gen_id)
         raw: Mapping[str, Any] = _parse_object(came)
         parsed: str | None = _require(read).decode()
     except ValueError:
-        metadata, raw, parsed = _read_carefully(store, stage, gen_id)
+        metadata, raw, parsed, damage = _read_carefully(store, stage, gen_id)
     facts = FileFacts(has_versions, parsed_mtime_ns if stage is Stage.EVALUATION else None)
-    return _summarize(metadata, raw, parsed, has_text, mtime_ns or 0, facts)
+    summary = _summarize(metadata, raw, parsed, has_text, mtime_ns or 0, facts)
+    if damage is None or parsed is None:
+        return summary
+    return summary._replace(reason=damage.reason, message=damage.what)
 
 
 def _read_carefully(
     store: GenerationStore, stage: Stage, gen_id: str
-) -> tuple[GenerationMetadata, Mapping[str, Any], str | None]:
-    metadata = GenerationMetadata.of_json({}, stage, gen_id)
-    raw: dict[str, Any] = {}
+) -> tuple[GenerationMetadata, Mapping[str, Any], str | None, StoreError | None]:
+    """What can be read, and what is wrong with the rest. As with `read_state`, a text that can be read is done."""
+    metadata, raw, parsed = GenerationMetadata.of_json({}, stage, gen_id), None, None
+    damage = None
     try:
         metadata = store.find_metadata(stage, gen_id) or metadata
-        raw = store.find_raw_metadata(stage, gen_id) or {}
-        return metadata, raw, store.find_parsed(stage, gen_id)
     except StoreError as error:
-        return metadata, raw | {"failure": Failure.of_error(error).to_json() | {"lasting": False}}, None
+        damage = error
+    try:
+        parsed = store.find_parsed(stage, gen_id)
+        raw = store.find_raw_metadata(stage, gen_id)
+    except StoreError as error:
+        damage = error
+        if parsed is None:
+            raw = {"failure": Failure.of_unreadable(error).to_json()}
+    return metadata, raw or {}, parsed, damage
 
 
 def _parse_object(content: bytes | None) -> dict[str, Any]:

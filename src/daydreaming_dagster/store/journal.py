@@ -23,7 +23,7 @@ from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.store import files, owners
 from daydreaming_dagster.store.generations import GenerationStore, Outcome
 from daydreaming_dagster.store.ledger import CallRow, Ledger
-from daydreaming_dagster.store.paths import RAW_METADATA, DataPaths
+from daydreaming_dagster.store.paths import PARSED, RAW, RAW_METADATA, DataPaths
 
 SEGMENT_BYTES = 64 * 1024 * 1024
 _RESERVE_BYTES = 16 * 1024 * 1024
@@ -254,14 +254,15 @@ def _is_in_place(outcome: Outcome, store: GenerationStore) -> bool:
     if store.is_replaced(outcome):
         return True
     stage, gen_id = outcome.metadata.stage, outcome.metadata.gen_id
-    stored = files.find_undamaged_json(store.folder(stage, gen_id) / RAW_METADATA)
-    if outcome.text is None or stored is None or store.find_raw(stage, gen_id) is None:
+    folder = store.folder(stage, gen_id)
+    stored = files.find_undamaged_json(folder / RAW_METADATA)
+    if outcome.text is None or stored is None or not (folder / RAW).exists():
         return False
     names = ("call_id", "started_at")
     if any(stored.get(name) != outcome.raw_metadata.get(name) for name in names):
         return False
     is_refused_since = stored.get("failure") is not None and outcome.raw_metadata.get("failure") is None
-    return is_refused_since or outcome.parsed is None or store.find_parsed(stage, gen_id) is not None
+    return is_refused_since or outcome.parsed is None or (folder / PARSED).exists()
 
 
 def _read_entries(path: Path) -> Iterator[Entry]:

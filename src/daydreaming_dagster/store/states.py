@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -10,7 +10,7 @@ from daydreaming_dagster.domain.errors import DayDreamingError, StoreError
 from daydreaming_dagster.domain.stages import Stage
 from daydreaming_dagster.store.files import explain_os_errors
 from daydreaming_dagster.store.generations import GenerationStore
-from daydreaming_dagster.store.paths import PARSED, RAW
+from daydreaming_dagster.store.paths import RAW
 
 
 class Status(StrEnum):
@@ -46,6 +46,11 @@ class Failure:
     def of_error(cls, error: DayDreamingError) -> Failure:
         """What is kept of an error."""
         return cls(error.reason, error.what, str(error.culprits.get("code", "")), error.lasting)
+
+    @classmethod
+    def of_unreadable(cls, error: StoreError) -> Failure:
+        """What is stored cannot be read: it may have been paid for, and is made again only when somebody says so."""
+        return replace(cls.of_error(error), lasting=True)
 
     def to_json(self) -> dict[str, Any]:
         """As `raw_metadata.json` holds it."""
@@ -86,12 +91,12 @@ def read_state(store: GenerationStore, stage: Stage, gen_id: str) -> GenerationS
     has_text = False
     try:
         with explain_os_errors(folder):
-            if (folder / PARSED).exists():
-                return DONE_STATE
             has_text = (folder / RAW).exists()
+        if store.find_parsed(stage, gen_id) is not None:
+            return DONE_STATE
         metadata = store.find_raw_metadata(stage, gen_id)
     except StoreError as error:
-        return GenerationState(Status.FAILED, Failure.of_error(error), has_text)
+        return GenerationState(Status.FAILED, Failure.of_unreadable(error), has_text)
     return state_of_metadata(metadata, has_text=has_text)
 
 
