@@ -79,11 +79,14 @@ def test_one_judge_cannot_be_compared_and_the_notes_say_so() -> None:
     assert found["judge-a", "ceiling_share"]["estimate"] is not None
 
 
-def test_what_a_judge_gives_for_length_is_unknown_where_lengths_hardly_differ() -> None:
-    alike = simulate_ratings(Truth()).with_columns(essay_length_words=400 + pl.col("essay_length_words") % 60)
-    row = card(alike)["judge-a", "length_slope"]
-    assert row["estimate"] is None
-    assert "lengths hardly differ" in str(row["note"])
+def test_what_a_judge_gives_for_length_is_told_over_the_words_there_are() -> None:
+    near = simulate_ratings(Truth()).with_columns(essay_length_words=400 + pl.col("essay_length_words") % 60)
+    row = card(near)["judge-a", "length_slope"]
+    assert row["estimate"] is not None
+    assert "words between short and long essays" in str(row["note"])
+    alike = card(near.with_columns(essay_length_words=400))["judge-a", "length_slope"]
+    assert alike["estimate"] is None
+    assert "four lengths in five are the same" in str(alike["note"])
 
 
 def test_unknown_families_give_no_self_preference() -> None:

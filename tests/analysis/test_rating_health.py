@@ -92,12 +92,20 @@ def test_planted_severity_and_length_slopes_lie_in_their_intervals() -> None:
     assert rows["judge-c"]["length_slope_low"] < 0.0 < rows["judge-c"]["length_slope_high"]  # type: ignore[operator]
 
 
-def test_a_slope_per_hundred_words_needs_essays_that_are_so_far_apart() -> None:
+def test_a_slope_over_fewer_than_a_hundred_words_is_told_over_the_words_there_are() -> None:
     ratings = simulate_ratings(Truth(judges=("judge-a",), rounded=False))
-    near = ratings.with_columns(essay_length_words=400 + pl.col("essay_length_words") % 60)
-    (row,) = build_rating_health(near, draws=50).to_dicts()
-    assert (row["length_slope"], row["length_slope_low"]) == (None, None)
-    assert "length slope not estimable: lengths hardly differ, four in five lie within " in row["note"]
+    near = ratings.with_columns(essay_length_words=400 + pl.col("essay_length_words") % 100)
+    steep = near.with_columns(value=5 + 0.03 * (pl.col("essay_length_words") - 450))
+    (row,) = build_rating_health(steep, draws=50).to_dicts()
+    assert row["length_slope"] == pytest.approx(3.0)
+    assert row["length_slope_low"] == pytest.approx(3.0)
+    spread = row["length_spread_words"]
+    assert 50 < spread < 100
+    assert f"{0.03 * spread:.2f} points over the {spread:.0f} words between short and long essays" in row["note"]
+
+
+def test_there_is_no_slope_without_lengths() -> None:
+    ratings = simulate_ratings(Truth(judges=("judge-a",), rounded=False))
     (row,) = build_rating_health(ratings.with_columns(essay_length_words=None), draws=50).to_dicts()
     assert row["length_slope"] is None
     assert "no lengths are known" in row["note"]

@@ -657,3 +657,16 @@ def test_more_writers_than_can_be_compared_are_told_with_the_command(root: Rated
     assert "There are more than 8 of generator model: not every one is compared with every other." in told
     assert re.search(r"(narrative − plain|plain − narrative) \(essay template\)", told)
     assert "better than another (of generator model there are too many to compare each with each)" in told
+
+
+def test_a_plain_leaning_to_length_is_told_where_lengths_are_near_each_other(root: RatedRoot) -> None:
+    root.write_concepts([f"concept-{number}" for number in range(6)])
+    places = {essay.gen_id: place for place, essay in enumerate(essays(list(root.plan().members)))}
+    root.run(
+        lambda member: score(2 + places[member.parent_gen_id] * 0.4),
+        essay=lambda member: ESSAY + " word" * (6 * places.get(member.gen_id, 0)),
+    )
+    material = look_at(root)
+    (told,) = [caveat for caveat in find_caveats(material) if caveat.startswith("Longer essays get more")]
+    assert re.search(r"novelty 4\.48 \[4\.\d+, 4\.\d+\] over 67 words", told)
+    assert " over 67 words" in text_of(write_out(material)[1])

@@ -125,12 +125,19 @@ def ratio(totals: FloatArray) -> FloatArray:
     return np.asarray(totals[..., 0] / totals[..., 1])
 
 
+def measure_length_spread(words: FloatArray) -> float:
+    """Words between short and long essays: from the 10th to the 90th percentile; nan where no length is known."""
+    known = words[np.isfinite(words)]
+    return float(np.subtract(*np.quantile(known, [0.9, 0.1]))) if known.size else math.nan
+
+
 def estimate_length_slope(
     words: FloatArray, value: FloatArray, cluster: IntArray, bootstrap: ClusterBootstrap
 ) -> Estimate:
-    """Points per `PER_WORDS` words of essay; none where the essays are not that far apart in length.
+    """Points per `PER_WORDS` words of essay; none where four lengths in five are the same.
 
-    Where four lengths in five lie closer together, the figure would be about essays that nobody has seen.
+    Where short and long essays are less than that apart, the figure is right but about essays that nobody has seen;
+    its note says what it makes over the words between them.
 
     Args:
         words: of the essay of each rating, nan where it is not known.
@@ -141,13 +148,17 @@ def estimate_length_slope(
     known = np.isfinite(words)
     if not known.any():
         return Estimate(note="length slope not estimable: no lengths are known")
-    shortest, longest = np.quantile(words[known], [0.1, 0.9])
-    if longest - shortest < PER_WORDS:
-        within = f"four in five lie within {longest - shortest:.0f} words"
-        note = f"length slope not estimable: lengths hardly differ, {within}"
+    spread = measure_length_spread(words)
+    if spread < 1:
+        note = "length slope not estimable: four lengths in five are the same"
         return Estimate(n=int(known.sum()), n_clusters=np.unique(cluster[known]).size, note=note)
     columns = slope_columns(words[known] / PER_WORDS, value[known])
-    return estimate_from_sums(cluster[known], columns, slope, bootstrap, "")
+    figure = estimate_from_sums(cluster[known], columns, slope, bootstrap, "")
+    if spread >= PER_WORDS or not math.isfinite(figure.estimate):
+        return figure
+    points = figure.estimate * spread / PER_WORDS
+    near = f"length slope: {points:.2f} points over the {spread:.0f} words between short and long essays"
+    return replace(figure, note=join_notes(figure.note, near))
 
 
 def slope(totals: FloatArray) -> FloatArray:

@@ -31,8 +31,8 @@ JUDGE_CARD_SCHEMA: Schema = {
 - `severity`: points above (lenient) or below (strict) the average judge on the same essay and template.
 - `self_preference`: how many points more the judge gives essays of its own family than others, each compared with
   what judges of other families than the writer's gave the same essay.
-- `length_slope`: points per 100 words more of essay, beyond what the other judges give for length; null where the
-  lengths hardly differ, see `estimate_length_slope`.
+- `length_slope`: points per 100 words more of essay, beyond what the other judges give for length; null where four
+  lengths in five are the same. Where lengths are near each other, `note` says what it makes over their spread.
 - `repeat_noise`: standard deviation between replicates of one rating, points.
 - `ceiling_share`: share of ratings at the best end of the scale.
 """

@@ -13,6 +13,8 @@ from daydreaming_dagster.analysis.estimates import (
     estimate_length_slope,
     estimate_share,
     join_notes,
+    measure_length_spread,
+    or_null,
 )
 from daydreaming_dagster.analysis.panels import Panel, build_panel
 from daydreaming_dagster.analysis.ratings import select_rated
@@ -47,6 +49,7 @@ RATING_HEALTH_SCHEMA: Schema = {
     "failures": pl.String(),
     "mean": pl.Float64(),
     "points_used": pl.Int64(),
+    "length_spread_words": pl.Float64(),
     **{name + end: pl.Float64() for name in _QUANTITIES for end in ("", "_low", "_high")},
     "note": pl.String(),
 }
@@ -56,7 +59,9 @@ RATING_HEALTH_SCHEMA: Schema = {
 - `floor_share`, `ceiling_share`: ratings at the worst and at the best end of the scale.
 - `points_used`, `entropy_bits`: how many different values, and how evenly they are used (0 bits: always the same).
 - `severity`: points above (lenient) or below (strict) the average evaluator of the same essays; null with one.
-- `length_slope`: points per 100 words of the essay; null where the lengths hardly differ, see `estimate_length_slope`.
+- `length_slope`: points per 100 words of the essay; null where four lengths in five are the same.
+- `length_spread_words`: words between short and long essays, 10th to 90th percentile; where they are less than 100,
+  `length_slope` is about essays longer or shorter than any, and `note` says what it makes over these words.
 - `identical_replicate_share`: pairs of replicates that gave the same score; null without replicates.
 """
 
@@ -98,6 +103,7 @@ def _rows_of_construct(construct: str, asked: pl.DataFrame, draws: int) -> Itera
                 "n_clusters": panel.clusters_of(chosen),
                 "mean": float(panel.value[chosen].mean()),
                 "points_used": int(np.unique(panel.value[chosen]).size),
+                "length_spread_words": or_null(measure_length_spread(panel.essay_words()[chosen])),
             }
         yield {
             "construct": construct,

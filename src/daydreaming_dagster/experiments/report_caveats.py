@@ -15,6 +15,7 @@ from daydreaming_dagster.experiments.report_wording import (
     join_words,
     name_reason,
     show_interval,
+    show_length_slope,
     show_number,
     show_share,
     show_usd,
@@ -239,15 +240,14 @@ def _length(material: Material) -> Iterator[str]:
         for (judge,), rows in material.table("rating_health").group_by("judge_model", maintain_order=True):
             end = pl.col("length_slope_low") > 0 if more else pl.col("length_slope_high") < 0
             figures = [
-                f"{row['evaluation_template']} "
-                f"{show_interval(row['length_slope'], row['length_slope_low'], row['length_slope_high'])}"
+                f"{row['evaluation_template']} {show_length_slope(row)}"
                 for row in rows.filter(end).iter_rows(named=True)
             ]
             words += [f"{judge} ({join_words(figures)})"] if figures else []
         if words:
             yield (
-                f"{of_length.capitalize()} essays get more from {join_words(words)}: points per {PER_WORDS} "
-                f"words by rubric. They may be better, or only {of_length}."
+                f"{of_length.capitalize()} essays get more from {join_words(words)}: points by rubric, per "
+                f"{PER_WORDS} words where none are named. They may be better, or only {of_length}."
             )
 
 

@@ -15,6 +15,7 @@ from daydreaming_dagster.experiments.report_wording import (
     join_words,
     name_reason,
     show_interval,
+    show_length_slope,
     show_number,
     show_share,
     show_usd,
@@ -136,8 +137,8 @@ def _build_leanings(material: Material, rows: list[dict[str, Any]]) -> Grid:
     words: list[int] = material.rated["essay_length_words"].drop_nulls().to_list()
     ends = "" if not words else f"{min(words)}" if min(words) == max(words) else f"{min(words)} to {max(words)}"
     lengths = f"; these essays have {ends} words" if words else ""
-    if words and any(row["n"] and row["length_slope"] is None for row in rows):
-        lengths += f", and where four in five lie within {PER_WORDS} it is not estimable"
+    if any((row["length_spread_words"] or PER_WORDS) < PER_WORDS for row in rows):
+        lengths += "; where the 10th and the 90th percentile are nearer than that, over the words between them"
     alike = " Alike: share of the pairs of replicates that gave the same score." if replicated else ""
     return Grid(
         "Leanings of the judges, with 95 % intervals over combinations. Severity: points above (lenient) or below "
@@ -233,7 +234,7 @@ def _leaning_cells(row: dict[str, Any], *, replicated: bool) -> tuple[str, ...]:
         row["evaluation_template"],
         row["judge_model"],
         show_interval(row["severity"], row["severity_low"], row["severity_high"]),
-        show_interval(row["length_slope"], row["length_slope_low"], row["length_slope_high"]),
+        show_length_slope(row),
         *([show_share(row["identical_replicate_share"])] * replicated),
         str(row["n_clusters"]),
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from daydreaming_dagster.analysis.estimates import PER_WORDS
+
 NOT_ESTIMABLE = "not estimable"
 
 _REASONS: Mapping[str, str] = {
@@ -52,6 +54,16 @@ def show_effect(row: Mapping[str, Any], sign: int = 1) -> str:
     """A contrast's `effect` with its `low` and `high`; with a sign of -1 as seen from the other side."""
     ends = sorted(sign * end for end in (row["low"], row["high"]) if end is not None)
     return show_interval(sign * row["effect"], *(ends if len(ends) == 2 else (None, None)))
+
+
+def show_length_slope(row: Mapping[str, Any]) -> str:
+    """What length makes by a row of `RATING_HEALTH_SCHEMA`: by 100 words, or over the spread where that is less."""
+    slope, low, high = (row[f"length_slope{end}"] for end in ("", "_low", "_high"))
+    spread = row["length_spread_words"]
+    if slope is None or spread is None or spread >= PER_WORDS:
+        return show_interval(slope, low, high)
+    low, high = (None if end is None else end * spread / PER_WORDS for end in (low, high))
+    return f"{show_interval(slope * spread / PER_WORDS, low, high)} over {spread:.0f} words"
 
 
 def show_share(value: float | None) -> str:
