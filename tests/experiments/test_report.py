@@ -535,6 +535,25 @@ def test_a_judge_that_favours_its_own_family_is_named_with_the_points(root: Rate
     assert "Own family: points more that a judge gives writers of its own family than others" in told
 
 
+def test_where_no_favour_is_found_the_most_that_may_be_is_told_and_of_whom(root: RatedRoot) -> None:
+    root.write_concepts([f"concept-{number}" for number in range(6)])
+    root.run_with_kin()
+    material = look_at(root)
+    is_kin = pl.col("quantity") == "self_preference"
+    card = material.table("judge_card").filter(is_kin, judge_model="kin", construct="novelty")
+    wide = card.with_columns(estimate=0.5, low=-3.0, high=4.0)
+
+    def find_told(judge: str) -> str:
+        tables = {**material.data.tables, "judge_card": wide.with_columns(judge_model=pl.lit(judge))}
+        caveats = find_caveats(replace(material, data=replace(material.data, tables=tables)))
+        (told,) = [caveat for caveat in caveats if "own family (" in caveat]
+        return told
+
+    what = "That kin favours its own family is not found; up to 4.00 points (kin on novelty) are not ruled out."
+    assert find_told("kin").endswith(what)
+    assert find_told("other").endswith("are not ruled out. Of kin it cannot be told.")
+
+
 def test_where_no_difference_is_found_the_nearest_is_told_with_its_p(root: RatedRoot) -> None:
     root.write_concepts([f"concept-{number}" for number in range(6)])
     root.write_models(writers=["big", "small"], judges=["judge", "other-judge"])
@@ -606,6 +625,9 @@ def test_a_picture_without_data_is_a_sentence_in_the_report(root: RatedRoot) -> 
     empty = DrawnPlot("agreement", "Do the judges agree?", "<svg/>", b"", "no two judges rated the same essays")
     page = render_html(build_document(material, [empty], [], NOW))
     assert "Do the judges agree? No picture: no two judges rated the same essays." in text_of(page)
+    no_length = replace(empty, name="length", question="Do longer essays get more?")
+    page = render_html(build_document(material, [no_length], [], NOW))
+    assert "Do longer essays get more? No picture: no two judges rated the same essays." in text_of(page)
     assert "img" not in Elements(page).tags
 
 

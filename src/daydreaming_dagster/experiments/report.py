@@ -163,7 +163,7 @@ def _show_pictures(plots: Sequence[DrawnPlot]) -> list[Block]:
         Paragraph("Black, white and grey; groups are told apart by shape, dash and label. Files lie in plots/.")
     ]
     shown += [Picture(plot.name, plot.question, plot.svg) for plot in others if plot.why_nothing is None]
-    empty = [f"{plot.question} No picture: {plot.why_nothing}." for plot in others if plot.why_nothing is not None]
+    empty = [f"{plot.question} No picture: {plot.why_nothing}." for plot in plots if plot.why_nothing is not None]
     return [*shown, Bullets(empty)] if empty else shown
 
 

@@ -186,7 +186,7 @@ def _own_family(material: Material) -> Iterator[str]:
 
 
 def _describe_favour(material: Material) -> str:
-    """Which judges are found to prefer their own family, or that none is."""
+    """Which judges are found to prefer their own family; if none, how much the data still allow, and of whom."""
     rows = material.table("judge_card").filter(pl.col("quantity") == "self_preference", pl.col("low").is_not_null())
     if rows.is_empty():
         return ""
@@ -195,7 +195,15 @@ def _describe_favour(material: Material) -> str:
         for row in rows.filter(pl.col("low") > 0).iter_rows(named=True)
     ]
     if not words:
-        return " That any judge favours its own family is not seen here."
+        most = rows.sort("high", descending=True, maintain_order=True).row(0, named=True)
+        own = material.rated.filter(pl.col("same_family").fill_null(False))["judge_model"].unique()
+        untold = sorted(set(own) - set(rows["judge_model"]))
+        also = f" Of {join_words(untold)} it cannot be told." if untold else ""
+        told = join_words(sorted(set(rows["judge_model"])), "or")
+        return (
+            f" That {told} favours its own family is not found; up to {show_number(most['high'])} points "
+            f"({most['judge_model']} on {most['construct']}) are not ruled out.{also}"
+        )
     return f" Points by which judges favour their own family: {join_words(words)}."
 
 
