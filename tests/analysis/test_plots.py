@@ -194,3 +194,16 @@ def test_the_tables_do_without_the_drawing_library() -> None:
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_more_writers_than_shapes_are_told_apart_by_numbers() -> None:
+    writers = tuple(f"writer-{letter}" for letter in "abcdefgh")
+    one = build_cost_quality(cohort(), spending(), 50).filter(generator_model="writer-a")
+    rows = [
+        one.with_columns(generator_model=pl.lit(writer), cost_usd_per_essay=pl.lit(0.01 * 1.6**place))
+        for place, writer in enumerate(writers)
+    ]
+    chart = plot_cost_quality(pl.concat(rows))
+    svg = render_svg(chart)
+    assert all(f"{place} {writer}" in svg and f">{place}<" in svg for place, writer in enumerate(writers, 1))
+    assert "shape" not in str(chart.to_dict())

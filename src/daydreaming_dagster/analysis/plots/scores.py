@@ -118,8 +118,10 @@ def plot_length(ratings: pl.DataFrame) -> Chart:
     return finish(
         layers.facet(facet=two_line_facet("panel"), columns=_count_columns(rated["judge_model"])),
         _LENGTH,
-        f"Groups of equal number by length, at most {_LENGTH_GROUPS} of at least {_LEAST_OF_A_GROUP} ratings; more is "
-        f"better; 95 % intervals from {MIN_CLUSTERS} combinations on.",
+        [
+            f"Groups of about equal number, at most {_LENGTH_GROUPS}, of about {_LEAST_OF_A_GROUP} ratings or more.",
+            f"More is better; 95 % intervals from {MIN_CLUSTERS} combinations on.",
+        ],
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import altair as alt
 import polars as pl
 
@@ -56,14 +58,23 @@ def plot_rarefaction(rarefaction: pl.DataFrame, group_by: str = "generator_model
 def plot_cost_quality(cost_quality: pl.DataFrame) -> Chart:
     """Cost of an essay against its mean rating, a point per generating model, with the rating's interval.
 
+    Models are told apart by shapes with a legend, and where there are more than shapes by numbers, the cheapest first.
+
     Args:
         cost_quality: a frame of `COST_QUALITY_SCHEMA`.
     """
     rows = cost_quality.filter(pl.col("estimate").is_not_null(), pl.col("cost_usd_per_essay").is_not_null())
     if rows.height == 0:
         return draw_nothing(_COST, "no model has both ratings and a known cost")
-    sizes = pl.format("{} (n = {})", "generator_model", "n").str.join(", ").over("construct")
-    rows = rows.with_columns(panel=pl.format("{}: {}", "construct", sizes))
+    models = rows.sort("cost_usd_per_essay")["generator_model"].unique(maintain_order=True).to_list()
+    numbers = {model: str(place) for place, model in enumerate(models, 1)}
+    has_shapes = len(models) <= len(SHAPES)
+    if has_shapes:
+        sizes = pl.format("{} (n = {})", "generator_model", "n").str.join(", ").over("construct")
+        rows = rows.with_columns(panel=pl.format("{}: {}", "construct", sizes))
+    else:
+        panel = pl.format("{}: n = {}", "construct", pl.col("n").sum().over("construct"))
+        rows = rows.with_columns(panel=panel, number=pl.col("generator_model").replace_strict(numbers))
     base = alt.Chart()
     costs = rows["cost_usd_per_essay"]
     logarithmic = bool((costs > 0).all()) and costs.n_unique() > 1
@@ -75,11 +86,19 @@ def plot_cost_quality(cost_quality: pl.DataFrame) -> Chart:
     )
     low, high = (rows.select(end).item() for end in (pl.col("scale_min").min(), pl.col("scale_max").max()))
     y, y_low = ratings_on_y("estimate", low, high), ratings_on_y("low", low, high)
-    layers = alt.layer(
-        base.mark_rule(color=INK, size=1.5).encode(x=x, y=y_low, y2="high:Q"),
-        base.mark_point(color=INK, filled=True, opacity=1, size=80).encode(
-            x=x, y=y, shape=alt.Shape("generator_model:N", title=None, scale=alt.Scale(range=list(SHAPES)))
-        ),
-        data=data(rows),
-    ).properties(width=WIDTH, height=180)
-    return finish(stack_panels(layers, "panel"), _COST, "n essays; 95 % intervals over concept combinations.")
+    points = base.mark_point(color=INK, filled=True, opacity=1, size=80).encode(x=x, y=y)
+    if has_shapes:
+        shape = alt.Shape("generator_model:N", title=None, scale=alt.Scale(range=list(SHAPES)))
+        marks = [points.encode(shape=shape)]
+    else:
+        marks = [points, base.mark_text(color=INK, dx=10, dy=-8).encode(x=x, y=y, text="number:N")]
+    rules = base.mark_rule(color=INK, size=1.5).encode(x=x, y=y_low, y2="high:Q")
+    layers = alt.layer(rules, *marks, data=data(rows)).properties(width=WIDTH, height=180)
+    notes = ["n essays; 95 % intervals over concept combinations.", *([] if has_shapes else _list_numbers(models))]
+    return finish(stack_panels(layers, "panel"), _COST, notes)
+
+
+def _list_numbers(models: Sequence[str]) -> list[str]:
+    """Which model has which number, a few to a line."""
+    words = [f"{place} {model}" for place, model in enumerate(models, 1)]
+    return [", ".join(words[start : start + 4]) for start in range(0, len(words), 4)]
