@@ -655,7 +655,7 @@ def test_answers_that_were_not_read_and_damaged_files_are_told_in_words(root: Ra
     members = root.run(spread)
     first, second, *_ = evaluations(members)
     (root.store.folder(Stage.EVALUATION, first.gen_id) / "parsed.txt").unlink()
-    (root.store.folder(Stage.EVALUATION, second.gen_id) / "metadata.json").write_text("{broken")
+    (root.store.folder(Stage.EVALUATION, second.gen_id) / "parsed.txt").write_bytes(b"\xff{")
     (caveat,) = [text for text in find_caveats(look_at(root)) if "evaluations are not done" in text]
     assert "1 store (a file is damaged or cannot be read)" in caveat
     assert "answered, but not read yet: 1" in caveat
