@@ -25,7 +25,7 @@ from daydreaming_dagster.store.ledger import CallRow, Ledger
 LEAST_FREE_BYTES = 64 * 1024 * 1024
 """Below this much free space no further call is sent, so that the answers still under way can be stored."""
 
-_GATHERING_S = 0.05
+_GATHERING_S = 0.1
 """How long the first answer of a batch waits for others: waiting for the disk costs as much for one as for many."""
 _LONG_RUN = 30
 """Generations after which a process for their folders is worth its start."""
