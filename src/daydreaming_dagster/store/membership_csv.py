@@ -17,7 +17,6 @@ from daydreaming_dagster.store.generations import GenerationMetadata, Generation
 _REQUIRED = ("stage", "gen_id")
 _STAGES = {str(stage): stage for stage in Stage}
 _HEADER_LINE = ",".join(MEMBERSHIP_COLUMNS) + "\n"
-_new_tuple = tuple.__new__
 
 
 def dump_membership(members: Sequence[Member]) -> bytes:
@@ -72,31 +71,12 @@ def read_membership(path: Path, cohort_id: str, store: GenerationStore) -> list[
 def _find_plain_members(text: str) -> list[Member] | None:
     """The members of a file just as `dump_membership` writes it where no cell needs quotes; None of any other file.
 
-    Nearly every command reads a whole cohort first: this takes half the time of the reader of any CSV, because neither
-    that is needed nor `Member`'s own `__new__`.
+    Nearly every command reads a whole cohort first, and this takes half the time of the reader of any CSV.
     """
     if not text.startswith(_HEADER_LINE) or not text.endswith("\n") or '"' in text or "\r" in text:
         return None
     try:
-        return [
-            _new_tuple(
-                Member,
-                (
-                    _STAGES[stage],
-                    gen_id,
-                    intern(cohort_id),  # few different values stand in many rows: kept once each
-                    parent_gen_id,
-                    intern(combo_id),
-                    intern(template_id),
-                    intern(llm_model_id),
-                    int(replicate),
-                    intern(mode),
-                ),
-            )
-            for stage, gen_id, cohort_id, parent_gen_id, combo_id, template_id, llm_model_id, replicate, mode in (
-                line.split(",") for line in text[len(_HEADER_LINE) : -1].split("\n")
-            )
-        ]
+        return [_new_member(line.split(",")) for line in text[len(_HEADER_LINE) : -1].split("\n")]
     except (ValueError, KeyError):
         return None  # damaged: the careful way finds the line
 
@@ -116,21 +96,24 @@ def _build_error(path: Path, line: int, message: str) -> StoreError:
 
 def _build_member(row: list[str], line: int) -> Member:
     try:
-        stage, gen_id, cohort_id, parent_gen_id, combo_id, template_id, llm_model_id, replicate, mode = row
-        # Few different values stand in many rows: kept once each.
-        return Member(
-            _STAGES[stage],
-            gen_id,
-            intern(cohort_id),
-            parent_gen_id,
-            intern(combo_id),
-            intern(template_id),
-            intern(llm_model_id),
-            int(replicate),
-            intern(mode),
-        )
+        return _new_member(row)
     except (ValueError, KeyError) as error:
         raise _Damaged(line, _explain(row)) from error
+
+
+def _new_member(row: list[str]) -> Member:
+    stage, gen_id, cohort_id, parent_gen_id, combo_id, template_id, llm_model_id, replicate, mode = row
+    return Member(
+        _STAGES[stage],
+        gen_id,
+        intern(cohort_id),  # few different values stand in many rows: kept once each
+        parent_gen_id,
+        intern(combo_id),
+        intern(template_id),
+        intern(llm_model_id),
+        int(replicate),
+        intern(mode),
+    )
 
 
 def _explain(row: list[str]) -> str:
